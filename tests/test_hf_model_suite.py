@@ -1,0 +1,47 @@
+"""transformers' own tests of models and backbones (`ModelTesterMixin`, `BackboneTesterMixin`), on our classes."""
+
+from upstream import require_suite
+
+from galvm_hf import (
+    GalvmBackbone,
+    GalvmConfig,
+    GalvmForImageClassification,
+    GalvmForImageRestoration,
+    GalvmForMaskedImageModeling,
+    GalvmForPreTraining,
+    GalvmModel,
+)
+
+require_suite()
+
+from hf_model_suite import make_backbone_suite, make_model_suite  # noqa: E402
+
+SMALL = {
+    "image_size": 64,
+    "embed_dim": 16,
+    "depths": [2, 2],
+    "num_heads": [1, 2],
+    "mlp_ratio": 2.0,
+    "classifier_hidden_size": 32,
+}
+
+
+def restoration_labels(inputs: dict, tester) -> dict:
+    return {"labels": inputs["pixel_values"]}
+
+
+TestGalvmModels = make_model_suite(
+    GalvmConfig,
+    {
+        "AutoModel": GalvmModel,
+        "AutoModelForImageClassification": GalvmForImageClassification,
+        "AutoModelForImageToImage": GalvmForImageRestoration,
+        "AutoModelForMaskedImageModeling": GalvmForMaskedImageModeling,
+        "AutoModelForPreTraining": GalvmForPreTraining,
+        "AutoBackbone": GalvmBackbone,
+    },
+    SMALL,
+    extra_labels={GalvmForImageRestoration: restoration_labels, GalvmForPreTraining: restoration_labels},
+)
+
+TestGalvmBackbone = make_backbone_suite(GalvmConfig, GalvmBackbone, SMALL)
