@@ -1,0 +1,1 @@
+"""Survey files in, training samples out: readers and simulation. Nothing here knows the model."""

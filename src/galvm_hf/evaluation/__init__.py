@@ -1,0 +1,1 @@
+"""How good the features are: measurements on labelled galaxies."""

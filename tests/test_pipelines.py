@@ -1,0 +1,163 @@
+"""Pipelines: every kind of input, masks, outputs, and what saving leaves behind."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import pipeline
+
+from galvm_hf.data.stamp import Stamp, UnreadableStampError
+from galvm_hf.pipelines import GalaxyClassificationPipeline, GalaxyFeaturePipeline
+
+SIDE = 48
+BANDS = ("g", "r", "z")
+
+
+@pytest.fixture(scope="module")
+def restore(tiny_checkpoint):
+    return pipeline("galaxy-restoration", model=str(tiny_checkpoint), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def inpaint(tiny_checkpoint):
+    return pipeline("galaxy-inpainting", model=str(tiny_checkpoint), device="cpu")
+
+
+@pytest.fixture
+def flux():
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    galaxy = 0.05 * np.exp(-np.hypot(x, y) / 5)
+    return (galaxy + 0.002 * np.random.default_rng(0).normal(size=(3, SIDE, SIDE))).astype(np.float32)
+
+
+@pytest.fixture
+def cube(flux, tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    hdu = fits.PrimaryHDU(flux)
+    hdu.header["BANDS"] = "grz"
+    hdu.writeto(tmp_path / "stamp.fits")
+    return tmp_path / "stamp.fits"
+
+
+@pytest.fixture
+def mask():
+    hidden = np.zeros((SIDE, SIDE), dtype=bool)
+    hidden[10:20, 12:30] = True
+    return hidden
+
+
+def test_every_kind_of_flux_gives_the_same_image(restore, flux, cube):
+    stamp = Stamp(flux, BANDS, 0.262, "a", "a")
+    images = [
+        restore(cube),
+        restore(str(cube)),
+        restore(stamp),
+        restore(flux, bands=BANDS),
+        restore(flux[::-1].copy(), bands="zrg"),
+    ]
+    for image in images:
+        assert image["image"].size == (SIDE, SIDE)
+        np.testing.assert_array_equal(np.asarray(image["image"]), np.asarray(images[0]["image"]))
+
+
+def test_pictures_and_paths(restore, tmp_path):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8))
+    picture.save(tmp_path / "a.png")
+    results = [
+        restore(picture),
+        restore(str(tmp_path / "a.png")),
+        restore(tmp_path / "a.png"),
+        restore(np.asarray(picture)),
+    ]
+    for result in results:
+        assert result["image"].size == (50, 40)
+        np.testing.assert_array_equal(np.asarray(result["image"]), np.asarray(results[0]["image"]))
+
+
+def test_lists_and_batches_agree_with_single_calls(restore, cube, flux):
+    stamp = Stamp(flux, BANDS, None, "a", "a")
+    single = np.asarray(restore(cube)["image"], dtype=int)
+    for results in (restore([cube, stamp]), restore([cube, stamp, cube], batch_size=2)):
+        for result in results:
+            assert np.abs(np.asarray(result["image"], dtype=int) - single).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("output_type", "shape"), [("flux", (3, SIDE, SIDE)), ("np", (SIDE, SIDE, 3)), ("pt", (3, SIDE, SIDE))]
+)
+def test_other_outputs_come_beside_the_image(restore, cube, output_type, shape):
+    result = restore(cube, output_type=output_type)
+    assert set(result) == {"image", output_type}
+    assert tuple(result[output_type].shape) == shape
+
+
+def test_the_adaptive_crop_can_be_asked_for(restore, cube):
+    assert restore(cube, do_adaptive_crop=True)["image"].size == (128, 128)
+
+
+def test_only_hidden_pixels_are_filled_in(inpaint, cube, flux, mask, restore):
+    result = inpaint(cube, mask=mask, output_type="np")["np"]
+    seen = restore.image_processor(flux, bands=BANDS, do_adaptive_crop=False, return_tensors="np")["pixel_values"][0]
+    seen = seen[::-1].transpose(1, 2, 0)
+    np.testing.assert_allclose(result[~mask], seen[~mask], atol=1e-6)
+    assert not np.allclose(result[mask], seen[mask], atol=1e-3)
+
+
+def test_masks_of_every_kind(inpaint, cube, mask, tmp_path):
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    picture.save(tmp_path / "mask.png")
+    kinds = [mask, picture, str(tmp_path / "mask.png")]
+    images = [np.asarray(inpaint(cube, mask=kind)["image"]) for kind in kinds]
+    images += [np.asarray(result["image"]) for result in inpaint([{"image": cube, "mask": kind} for kind in kinds])]
+    for image in images[1:]:
+        np.testing.assert_array_equal(image, images[0])
+
+
+def test_missing_flux_is_hidden_of_itself(inpaint, flux):
+    flux[:, 5:9] = np.nan
+    result = inpaint(flux, bands=BANDS, output_type="flux")
+    assert np.isfinite(result["flux"]).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda restore, inpaint, cube, flux: inpaint(cube), ValueError, "Nothing is hidden"),
+        (lambda restore, inpaint, cube, flux: inpaint(cube, mask=np.ones((3, 3), bool)), ValueError, "mask"),
+        (lambda restore, inpaint, cube, flux: restore(cube, mask=1), TypeError, "no parameters"),
+        (lambda restore, inpaint, cube, flux: restore(cube, colour=1), TypeError, "no parameters"),
+        (lambda restore, inpaint, cube, flux: restore(flux[None], bands=BANDS), ValueError, "list of single images"),
+        (lambda restore, inpaint, cube, flux: restore(cube.parent / "no.fits"), UnreadableStampError, "does not exist"),
+        (lambda restore, inpaint, cube, flux: restore(cube, output_type="jpg"), ValueError, "output_type"),
+    ],
+)
+def test_mistakes_are_refused(restore, inpaint, cube, flux, call, error, message):
+    with pytest.raises(error, match=message):
+        call(restore, inpaint, cube, flux)
+
+
+def test_classification_and_features_of_flux(tiny_checkpoint, cube, flux):
+    settings = {"model": str(tiny_checkpoint), "device": "cpu"}
+    classify = pipeline("image-classification", pipeline_class=GalaxyClassificationPipeline, **settings)
+    answers = classify(cube)
+    assert sum(answer["score"] for answer in answers) == pytest.approx(1, abs=1e-5)
+    assert classify(flux, bands=BANDS, top_k=1)[0]["label"] == answers[0]["label"]
+    features = pipeline("image-feature-extraction", pipeline_class=GalaxyFeaturePipeline, **settings)
+    pooled = features(cube, pool=True, return_tensors=True)
+    assert pooled.shape == (1, features.model.config.hidden_size)
+    np.testing.assert_allclose(features(flux, bands=BANDS, pool=True), pooled, atol=1e-6)
+
+
+def test_stock_pipelines_read_pictures(tiny_checkpoint):
+    picture = Image.new("RGB", (40, 40), (30, 30, 30))
+    for task in ("image-classification", "image-feature-extraction"):
+        assert pipeline(task, model=str(tiny_checkpoint), device="cpu")(picture)
+
+
+def test_a_saved_pipeline_loads_without_remote_code(restore, tmp_path):
+    restore.save_pretrained(tmp_path)
+    assert "custom_pipelines" not in json.loads((tmp_path / "config.json").read_text())
+    again = pipeline("galaxy-restoration", model=str(tmp_path), device="cpu")
+    picture = Image.new("RGB", (40, 40), (30, 30, 30))
+    np.testing.assert_array_equal(np.asarray(again(picture)["image"]), np.asarray(restore(picture)["image"]))
