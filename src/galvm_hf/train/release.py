@@ -1,0 +1,55 @@
+"""Checkpoint folders laid out as on the Hub: one file of weights for every Auto class, with the code to load it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from .. import configuration_galvm, image_processing_galvm, image_transforms_galvm, layers_galvm, modeling_galvm
+from ..configuration_galvm import GalvmConfig
+from ..files import copy_file, whole_file
+from ..image_processing_galvm import GalvmImageProcessor
+
+REMOTE_CODE = (configuration_galvm, layers_galvm, modeling_galvm, image_transforms_galvm, image_processing_galvm)
+AUTO_MAP = {
+    "AutoConfig": "configuration_galvm.GalvmConfig",
+    "AutoModel": "modeling_galvm.GalvmModel",
+    "AutoModelForPreTraining": "modeling_galvm.GalvmForPreTraining",
+    "AutoModelForImageClassification": "modeling_galvm.GalvmForImageClassification",
+    "AutoModelForImageToImage": "modeling_galvm.GalvmForImageRestoration",
+    "AutoModelForMaskedImageModeling": "modeling_galvm.GalvmForMaskedImageModeling",
+    "AutoBackbone": "modeling_galvm.GalvmBackbone",
+}
+
+
+def save_checkpoint_folder(
+    directory: Path,
+    config: GalvmConfig,
+    weights: Mapping[str, torch.Tensor],
+    image_processor: GalvmImageProcessor,
+) -> None:
+    """Write a folder that every Auto class loads, with and without this package.
+
+    Weights are stored in bfloat16; the configuration asks for float32, so that they are float32 once loaded.
+
+    Args:
+        directory: The folder; files of the same names are replaced, each whole or not at all.
+        config: The sizes and labels.
+        weights: Of the encoder and of any number of heads, `GalvmPreTrainedModel.state_dict()` merged.
+        image_processor: Saved beside the weights.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    config = GalvmConfig.from_dict(config.to_dict())
+    config.architectures = ["GalvmModel"]
+    config.auto_map = dict(AUTO_MAP)
+    config.dtype = torch.float32
+    config.save_pretrained(directory)
+    processor = GalvmImageProcessor.from_dict(image_processor.to_dict())
+    processor.auto_map = {"AutoImageProcessor": "image_processing_galvm.GalvmImageProcessor"}
+    processor.save_pretrained(directory)
+    for module in REMOTE_CODE:
+        copy_file(Path(module.__file__), directory / Path(module.__file__).name)
+    stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}
+    with whole_file(directory / "model.safetensors") as temporary:
+        save_file(stored, temporary, metadata={"format": "pt"})
