@@ -411,7 +411,11 @@ class GalvmForPreTraining(GalvmPreTrainedModel):
 
 
 class GalvmForImageRestoration(GalvmPreTrainedModel):
-    """Blurred and noisy images to sharp ones. The head predicts what has to be added to its input."""
+    """Blurred and noisy images to sharp ones.
+
+    The head gives the image itself, not what has to be added to its input: the noise of a 4 px patch has more
+    dimensions than its token, the galaxy under it has fewer.
+    """
 
     def __init__(self, config: GalvmConfig):
         super().__init__(config)
@@ -433,8 +437,7 @@ class GalvmForImageRestoration(GalvmPreTrainedModel):
             labels: The sharp image, `[B, C, H, W]`; the loss is the mean squared error against it.
         """
         outputs = self.galvm(pixel_values, **kwargs)
-        residual = self.restoration(outputs.last_hidden_state, outputs.feature_maps, pixel_values.shape[-2:])
-        reconstruction = pixel_values + residual
+        reconstruction = self.restoration(outputs.last_hidden_state, outputs.feature_maps, pixel_values.shape[-2:])
         loss = None if labels is None else nn.functional.mse_loss(reconstruction, labels.to(reconstruction.dtype))
         return GalvmReconstructionOutput(
             loss=loss,
