@@ -1,11 +1,20 @@
 """Pipelines: every kind of input, masks, outputs, and what saving leaves behind."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest
 from PIL import Image
-from transformers import pipeline
+from transformers import (
+    ImageClassificationPipeline,
+    ImageFeatureExtractionPipeline,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+    ViTModel,
+    pipeline,
+)
 
 from galvm_hf.data.stamp import Stamp, UnreadableStampError
 from galvm_hf.pipelines import GalaxyClassificationPipeline, GalaxyFeaturePipeline
@@ -137,22 +146,62 @@ def test_mistakes_are_refused(restore, inpaint, cube, flux, call, error, message
         call(restore, inpaint, cube, flux)
 
 
-def test_classification_and_features_of_flux(tiny_checkpoint, cube, flux):
-    settings = {"model": str(tiny_checkpoint), "device": "cpu"}
-    classify = pipeline("image-classification", pipeline_class=GalaxyClassificationPipeline, **settings)
+def test_the_stock_task_classifies_every_kind_of_flux_alike(tiny_checkpoint, cube, flux):
+    classify = pipeline("image-classification", model=str(tiny_checkpoint), device="cpu")
+    assert type(classify) is GalaxyClassificationPipeline
     answers = classify(cube)
     assert sum(answer["score"] for answer in answers) == pytest.approx(1, abs=1e-5)
-    assert classify(flux, bands=BANDS, top_k=1)[0]["label"] == answers[0]["label"]
-    features = pipeline("image-feature-extraction", pipeline_class=GalaxyFeaturePipeline, **settings)
+    stamp = Stamp(flux, BANDS, 0.262, "a", "a")
+    for again in (classify(str(cube)), classify(stamp), classify(flux, bands=BANDS), classify(flux[::-1], bands="zrg")):
+        assert again == answers
+    listed = classify([cube, stamp], top_k=1)
+    assert [answer[0]["label"] for answer in listed] == [answers[0]["label"]] * 2
+
+
+def test_the_stock_task_gives_features_of_flux(tiny_checkpoint, cube, flux):
+    features = pipeline("image-feature-extraction", model=str(tiny_checkpoint), device="cpu")
+    assert type(features) is GalaxyFeaturePipeline
     pooled = features(cube, pool=True, return_tensors=True)
     assert pooled.shape == (1, features.model.config.hidden_size)
-    np.testing.assert_allclose(features(flux, bands=BANDS, pool=True), pooled, atol=1e-6)
+    np.testing.assert_array_equal(features(flux, bands=BANDS, pool=True), pooled)
 
 
-def test_stock_pipelines_read_pictures(tiny_checkpoint):
+def test_the_zero_point_of_flux_can_be_given(tiny_checkpoint, flux):
+    features = pipeline("image-feature-extraction", model=str(tiny_checkpoint), device="cpu")
+    nanomaggies = features(flux, bands=BANDS, pool=True)
+    np.testing.assert_allclose(features(flux * 100, bands=BANDS, zero_point=27.5, pool=True), nanomaggies, atol=1e-4)
+    assert not np.allclose(features(flux, bands=BANDS, zero_point=27.5, pool=True), nanomaggies, atol=1e-4)
+
+
+def test_stock_tasks_read_pictures(tiny_checkpoint):
     picture = Image.new("RGB", (40, 40), (30, 30, 30))
     for task in ("image-classification", "image-feature-extraction"):
         assert pipeline(task, model=str(tiny_checkpoint), device="cpu")(picture)
+
+
+def test_a_copy_of_a_stock_task_is_ours_again(tiny_checkpoint, cube):
+    classify = pipeline("image-classification", model=str(tiny_checkpoint), device="cpu")
+    assert copy(classify)(cube) == classify(cube)
+
+
+@pytest.mark.parametrize(
+    ("task", "stock", "ours", "model_class"),
+    [
+        ("image-classification", ImageClassificationPipeline, GalaxyClassificationPipeline, ViTForImageClassification),
+        ("image-feature-extraction", ImageFeatureExtractionPipeline, GalaxyFeaturePipeline, ViTModel),
+    ],
+)
+def test_other_models_get_exactly_the_stock_pipeline(task, stock, ours, model_class):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = model_class(ViTConfig(image_size=32, patch_size=16, **sizes)).eval()
+    image_processor = ViTImageProcessor(size={"height": 32, "width": 32})
+    picture = Image.new("RGB", (40, 40), (30, 60, 90))
+    made = pipeline(task, model=model, image_processor=image_processor, device="cpu")
+    assert type(made) is stock
+    assert made(picture) == stock(model=model, image_processor=image_processor, device="cpu", task=task)(picture)
+    # transformers decides by these, before there is a model, what to load
+    for name in ("_load_processor", "_load_image_processor", "_load_feature_extractor", "_load_tokenizer"):
+        assert getattr(ours, name) == getattr(stock, name)
 
 
 def test_a_saved_pipeline_loads_without_remote_code(restore, tmp_path):

@@ -1,3 +1,16 @@
+# Copyright 2026 The GaLVM developers. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The layers of GaLVM: windows, Swin layers and stages, patch merging and dual up-sampling.
 
 Tokens are `[B, H * W, C]` in raster order between stages, and in *window order* within a stage: window after window,
@@ -275,13 +288,21 @@ class GalvmStage(nn.Module):
         return hidden_states.index_select(1, layout.raster), attention_weights
 
 
+class GalvmProjection(nn.Linear):
+    """A linear layer that no residual leads past: its weights start at a scale that keeps the size of the signal.
+
+    Those of the Swin layers start smaller, at `initializer_range`. Where a decoder has no skips, all that it knows of
+    the image comes through these.
+    """
+
+
 class GalvmPatchMerging(nn.Module):
     """Four neighbouring tokens into one of twice the width; an odd map is padded at the bottom and right."""
 
     def __init__(self, config: GalvmConfig, hidden_size: int):
         super().__init__()
         self.norm = nn.LayerNorm(4 * hidden_size, eps=config.layer_norm_eps)
-        self.reduction = nn.Linear(4 * hidden_size, 2 * hidden_size, bias=False)
+        self.reduction = GalvmProjection(4 * hidden_size, 2 * hidden_size, bias=False)
 
     def forward(self, hidden_states: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """`[B, H * W, C]` to `[B, ceil(H / 2) * ceil(W / 2), 2 C]`."""
@@ -305,12 +326,12 @@ class GalvmDualUpSample(nn.Module):
     def __init__(self, hidden_size: int, output_size: int, scale: int):
         super().__init__()
         self.scale = scale
-        self.shuffle_expand = nn.Linear(hidden_size, output_size * scale**2, bias=False)
+        self.shuffle_expand = GalvmProjection(hidden_size, output_size * scale**2, bias=False)
         self.shuffle_activation = nn.PReLU()
-        self.shuffle_proj = nn.Linear(output_size, output_size, bias=False)
-        self.bilinear_expand = nn.Linear(hidden_size, hidden_size)
+        self.shuffle_proj = GalvmProjection(output_size, output_size, bias=False)
+        self.bilinear_expand = GalvmProjection(hidden_size, hidden_size)
         self.bilinear_activation = nn.PReLU()
-        self.bilinear_proj = nn.Linear(hidden_size, output_size, bias=False)
+        self.bilinear_proj = GalvmProjection(hidden_size, output_size, bias=False)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`[B, H, W, C]` to `[B, scale * H, scale * W, output_size]`."""

@@ -1,3 +1,16 @@
+# Copyright 2026 The GaLVM developers. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """GaLVM: a Swin Transformer U-Net for galaxy images, after SUNet (Fan et al. 2022) and Fu et al. (2024).
 
 From top to bottom: the outputs, the encoder (`GalvmModel`, `GalvmBackbone`), the decoder, and the heads.
@@ -19,7 +32,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_galvm import GalvmConfig
-from .layers_galvm import GalvmAttention, GalvmDualUpSample, GalvmPatchMerging, GalvmStage
+from .layers_galvm import GalvmAttention, GalvmDualUpSample, GalvmPatchMerging, GalvmProjection, GalvmStage
 
 logger = logging.get_logger(__name__)
 
@@ -143,6 +156,8 @@ class GalvmPreTrainedModel(PreTrainedModel):
             init.trunc_normal_(module.relative_position_bias_table, std=self.config.initializer_range)
         elif isinstance(module, nn.PReLU):
             init.constant_(module.weight, 0.25)
+        elif isinstance(module, GalvmProjection):
+            init.kaiming_normal_(module.weight, nonlinearity="linear")
 
     def _adjust_missing_and_unexpected_keys(self, loading_info):
         """Say in one line that a checkpoint lacks a whole head; transformers would list its every weight."""
@@ -347,7 +362,7 @@ class GalvmDecoder(nn.Module):
             hidden_size = config.embed_dim * 2**index
             self.upsamples.append(GalvmDualUpSample(2 * hidden_size, hidden_size, scale=2))
             if use_skips:
-                self.skip_projections.append(nn.Linear(2 * hidden_size, hidden_size))
+                self.skip_projections.append(GalvmProjection(2 * hidden_size, hidden_size))
             self.stages.append(GalvmStage(config, hidden_size, config.num_heads[index], config.depths[index]))
         self.norm = nn.LayerNorm(config.embed_dim, eps=config.layer_norm_eps)
         self.final_upsample = GalvmDualUpSample(config.embed_dim, config.embed_dim, scale=config.patch_size)

@@ -4,11 +4,11 @@
 >>> from transformers import pipeline
 >>> import galvm_hf
 >>> pipeline("galaxy-restoration", model="galvm")("stamp.fits")["image"]
->>> pipeline("image-classification", model="galvm", pipeline_class=galvm_hf.pipelines.GalaxyClassificationPipeline)
+>>> pipeline("image-classification", model="galvm")("stamp.fits")
+>>> pipeline("image-feature-extraction", model="galvm")(flux, bands="grz", pool=True)
 ```
 
-The stock `image-classification` and `image-feature-extraction` read pictures; a model cannot change the class that
-stands behind a task of transformers, so the classes here that also read flux are passed as `pipeline_class`.
+For any other model, `image-classification` and `image-feature-extraction` stay what they are in transformers.
 """
 
 import os
@@ -24,6 +24,7 @@ from transformers.pipelines.base import Pipeline
 from transformers.pipelines.image_classification import ImageClassificationPipeline
 from transformers.pipelines.image_feature_extraction import ImageFeatureExtractionPipeline
 
+from .configuration_galvm import GalvmConfig
 from .data.readers import FITS_SUFFIXES, read_stamp
 from .data.stamp import Stamp
 
@@ -149,7 +150,19 @@ class GalaxyInpaintingPipeline(GalaxyRestorationPipeline):
 
 
 class _FluxInputs(_GalaxyInputs):
-    """Adds FITS and flux to a stock pipeline for pictures: parameters `bands` and `zero_point`."""
+    """Adds FITS and flux to a stock pipeline for pictures: parameters `bands` and `zero_point`.
+
+    The classes derived from it stand behind a task that all models share: made with a model of another kind, they give
+    an instance of the stock class.
+    """
+
+    _stock: type[Pipeline]
+
+    def __new__(cls, model: Any = None, *args: Any, **kwargs: Any) -> Pipeline:
+        # without a model, a copy or a pickle is being made of one of ours
+        if model is None or model.config.model_type == GalvmConfig.model_type:
+            return super().__new__(cls)
+        return cls._stock(model, *args, **kwargs)
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
         own = {name: parameters.pop(name) for name in ("bands", "zero_point") if name in parameters}
@@ -164,20 +177,30 @@ class _FluxInputs(_GalaxyInputs):
 
 
 class GalaxyClassificationPipeline(_FluxInputs, ImageClassificationPipeline):
-    """`image-classification` that also reads FITS cubes and flux; pass it as `pipeline_class`."""
+    """`image-classification` that also reads FITS cubes and flux."""
+
+    _stock = ImageClassificationPipeline
 
 
 class GalaxyFeaturePipeline(_FluxInputs, ImageFeatureExtractionPipeline):
-    """`image-feature-extraction` that also reads FITS cubes, arrays and flux; pass it as `pipeline_class`."""
+    """`image-feature-extraction` that also reads FITS cubes, arrays and flux."""
+
+    _stock = ImageFeatureExtractionPipeline
 
 
 def register_pipelines() -> None:
-    """Make "galaxy-restoration" and "galaxy-inpainting" known to `transformers.pipeline`."""
+    """Make the galaxy tasks known to `transformers.pipeline`, and put our classes behind the stock tasks."""
     for task, pipeline_class, model_class in (
         ("galaxy-restoration", GalaxyRestorationPipeline, AutoModelForImageToImage),
         ("galaxy-inpainting", GalaxyInpaintingPipeline, AutoModelForMaskedImageModeling),
     ):
         PIPELINE_REGISTRY.register_pipeline(task, pipeline_class, pt_model=model_class, type="image")
+    for task, pipeline_class in (
+        ("image-classification", GalaxyClassificationPipeline),
+        ("image-feature-extraction", GalaxyFeaturePipeline),
+    ):
+        # registering the name again would lose the task's default model, and warn
+        PIPELINE_REGISTRY.supported_tasks[task]["impl"] = pipeline_class
 
 
 def _read_mask(mask: Any, timeout: float | None) -> Any:

@@ -110,7 +110,7 @@ def test_arms_turn_the_way_the_handedness_says():
 
 
 def test_moffat_has_its_width_and_moves_nothing():
-    psf = torch.fft.fftshift(torch.fft.irfft2(moffat_transfer(torch.tensor(6.0), 64, 1.0), s=(64, 64)))
+    psf = torch.fft.fftshift(torch.fft.irfft2(moffat_transfer(torch.tensor(6.0), (64, 64)), s=(64, 64)))
     assert psf.sum() == pytest.approx(1, abs=1e-5)
     assert psf.argmax() == 32 * 64 + 32
     assert psf[32, 35] / psf[32, 32] == pytest.approx(0.5, abs=1e-3)

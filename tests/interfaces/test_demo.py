@@ -5,12 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from galvm_hf.interfaces.cli import app
-from galvm_hf.interfaces.demo import degrade, nearest_neighbours, run_demo
+from galvm_hf.interfaces.demo import nearest_neighbours, run_demo
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
@@ -69,14 +68,3 @@ def test_nearest_neighbours_are_the_most_similar_and_not_the_query():
     features = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     assert 0 not in nearest_neighbours(features, 0, 4)
     assert nearest_neighbours(features, 0, 2).tolist() == [1, 2]
-
-
-def test_degraded_images_are_blurred_and_noisy_in_place():
-    images = torch.zeros(1, 3, 64, 64)
-    images[..., 32, 32] = 1
-    degraded = degrade(images, torch.Generator().manual_seed(0))
-    assert degraded.shape == images.shape
-    assert 0 <= degraded.min() <= degraded.max() <= 1
-    centre = degraded[0, :, 30:35, 30:35].mean()
-    assert centre > 2 * degraded[0, :, :10].mean()
-    assert degraded[0, 0, 32, 32] < 0.3

@@ -7,38 +7,18 @@ deviation 1 to 15 on the 0 to 255 scale, and square patches of 4, 8 or 16 px tha
 import torch
 from torch.nn import functional as F
 
+from .profiles import moffat_transfer
+
 FWHM_RANGE = (2.0, 8.0)
 NOISE_RANGE = (1.0 / 255, 15.0 / 255)
 PATCH_SIZES = (4, 8, 16)
 MASK_RATIO_RANGE = (0.0, 0.7)
+MARGIN = 32  # pixels of reflection around an image, so that the circular convolution does not wrap into it
 
 
 def _uniform(number: int, bounds: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
     low, high = bounds
     return low + (high - low) * torch.rand(number, generator=generator, device=generator.device)
-
-
-def moffat_kernel(fwhm: torch.Tensor, size: int, beta: float = 3.0) -> torch.Tensor:
-    """Moffat PSFs, each of unit sum, centred in a frame of odd `size`.
-
-    Args:
-        fwhm: Full width at half maximum, in px, `[B]`.
-        size: Height and width of the frame, in px; odd.
-        beta: Power of the wings (Moffat 1969).
-
-    Returns:
-        Kernels `[B, size, size]`.
-
-    Raises:
-        ValueError: If `size` is even: such a kernel would shift the image by half a pixel.
-    """
-    if size % 2 == 0:
-        raise ValueError(f"size must be odd, so that the kernel has a centre, got {size}.")
-    alpha = fwhm / (2 * (2 ** (1 / beta) - 1) ** 0.5)
-    offset = torch.arange(size, device=fwhm.device) - size // 2
-    squared_radius = offset[:, None] ** 2 + offset[None, :] ** 2
-    kernel = (1 + squared_radius / alpha[:, None, None] ** 2) ** -beta
-    return kernel / kernel.sum((1, 2), keepdim=True)
 
 
 def blur(images: torch.Tensor, fwhm: torch.Tensor, beta: float = 3.0) -> torch.Tensor:
@@ -47,20 +27,18 @@ def blur(images: torch.Tensor, fwhm: torch.Tensor, beta: float = 3.0) -> torch.T
     Args:
         images: `[B, C, H, W]`.
         fwhm: Of each PSF, in px, `[B]`.
-        beta: Power of the wings.
+        beta: Power of the wings (Moffat 1969).
 
     Returns:
         Blurred images, `[B, C, H, W]`.
     """
     height, width = images.shape[-2:]
-    radius = min(32, height - 1, width - 1)
-    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
-    kernel = moffat_kernel(fwhm, 2 * radius + 1, beta)
+    margin = min(MARGIN, height - 1, width - 1)
+    padded = F.pad(images, (margin, margin, margin, margin), mode="reflect")
     frame = padded.shape[-2:]
-    transfer = torch.fft.rfft2(kernel, s=frame)[:, None]
+    transfer = moffat_transfer(fwhm, frame, beta=beta)[:, None]
     blurred = torch.fft.irfft2(torch.fft.rfft2(padded) * transfer, s=frame)
-    # the kernel's centre lies at (radius, radius), so the result is shifted by radius on top of the padding
-    return blurred[..., 2 * radius : 2 * radius + height, 2 * radius : 2 * radius + width]
+    return blurred[..., margin : margin + height, margin : margin + width]
 
 
 def blur_and_noise(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

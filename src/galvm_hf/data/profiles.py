@@ -73,15 +73,20 @@ def spiral_disc(
     return disc[:, None] * (1 + torch.tensor(ARM_CONTRAST)[:, None, None] * excess[:, None]).clamp(min=0)
 
 
-def moffat_transfer(fwhm: Tensor, side: int, pixel_scale: float) -> Tensor:
-    """Fourier transform of a Moffat PSF, to multiply `torch.fft.rfft2` of an image with, [..., side, side // 2 + 1].
+def moffat_transfer(fwhm: Tensor, size: tuple[int, int], pixel_scale: float = 1.0, beta: float = MOFFAT_BETA) -> Tensor:
+    """Fourier transform of a Moffat PSF of unit sum, to multiply `torch.fft.rfft2` of an image [..., H, W] with.
 
     Args:
         fwhm: Full width at half maximum in arcseconds, [...].
-        side: Height and width of the image in pixels.
-        pixel_scale: Arcseconds per pixel.
+        size: Height and width of the image in pixels.
+        pixel_scale: Arcseconds per pixel; with one, `fwhm` is in pixels.
+        beta: Power of the wings.
+
+    Returns:
+        The transform, complex [..., H, W // 2 + 1].
     """
-    width = fwhm[..., None, None] / (2 * math.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
-    offset = torch.fft.fftfreq(side, 1 / side) * pixel_scale  # centred on pixel zero, so that nothing is shifted
-    psf = (1 + (offset[:, None] ** 2 + offset**2) / width**2) ** -MOFFAT_BETA
+    width = fwhm[..., None, None] / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    # centred on pixel zero, so that nothing is shifted
+    y, x = (torch.fft.fftfreq(side, 1 / side, device=fwhm.device) * pixel_scale for side in size)
+    psf = (1 + (y[:, None] ** 2 + x**2) / width**2) ** -beta
     return torch.fft.rfft2(psf / psf.sum(dim=(-2, -1), keepdim=True))

@@ -189,7 +189,7 @@ def _render(
         image[chosen] += profile * part["disc_flux"][..., None, None]
     image += _render_neighbours(x, y, neighbours)
 
-    transfer = moffat_transfer(galaxies["psf_fwhm"], side, PIXEL_SCALE)
+    transfer = moffat_transfer(galaxies["psf_fwhm"], (side, side), PIXEL_SCALE)
     image = torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=(side, side))
     image = image[..., MARGIN : MARGIN + size, MARGIN : MARGIN + size] * PIXEL_SCALE**2
     return image + galaxies["sky"][..., None, None] * torch.randn(image.shape, generator=generator)

@@ -24,10 +24,7 @@ EXAMPLES = 5
 BATCH_SIZE = 32
 TEST_SHARE = 0.4
 SMALLEST_CLASS = 5
-# Degradations of the pictures shown, from the ranges that the model is trained on.
-BLUR_FWHM = 4.0  # px
-NOISE = 8 / 255
-PATCH, HIDDEN_SHARE = 8, 0.4
+HIDDEN_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -109,22 +106,6 @@ def nearest_neighbours(features: np.ndarray, query: int, count: int) -> np.ndarr
     return np.argsort(-similarity, kind="stable")[:count]
 
 
-def degrade(images: Any, generator: Any) -> Any:
-    """Blur images [B, 3, H, W] in [0, 1] with a Moffat PSF and add Gaussian noise."""
-    import torch
-
-    from galvm_hf.data.profiles import moffat_transfer
-
-    # The circular convolution gets a margin of the image's own mirror.
-    margin = 16
-    padded = torch.nn.functional.pad(images, [margin] * 4, mode="reflect")
-    side = max(padded.shape[-2:])
-    transfer = moffat_transfer(torch.tensor(BLUR_FWHM), side, pixel_scale=1.0)
-    blurred = torch.fft.irfft2(torch.fft.rfft2(padded, s=(side, side)) * transfer, s=(side, side))
-    blurred = blurred[..., margin : margin + images.shape[-2], margin : margin + images.shape[-1]]
-    return (blurred + NOISE * torch.randn(images.shape, generator=generator)).clamp(0, 1)
-
-
 def _simulated_stamps(number: int) -> list[Stamp]:
     import torch
 
@@ -202,18 +183,22 @@ def _add_restoration(report: Report, model_name: str, encoder: Any, images: Any)
     import torch
     from transformers import AutoModelForImageToImage
 
+    from galvm_hf.data.degrade import FWHM_RANGE, NOISE_RANGE, blur_and_noise
+
     heading = "Restoration"
     if not _has_head(model_name, "restoration"):
         return _say_missing(report, heading, model_name)
     model = AutoModelForImageToImage.from_pretrained(resolve_checkpoint(model_name)).eval().to(encoder.device)
-    degraded = degrade(images, torch.Generator().manual_seed(SEED))
+    degraded = blur_and_noise(images, torch.Generator().manual_seed(SEED))
     with torch.no_grad():
         restored = model(degraded.to(encoder.device)).reconstruction.float().cpu().clamp(0, 1)
+    (low, high), (faint, strong) = FWHM_RANGE, NOISE_RANGE
     before, after = _psnr(degraded, images), _psnr(restored, images)
     result = f"{before:.1f} dB before, {after:.1f} dB after (PSNR, {len(images)} images)."
     report.section(
         heading,
-        f"Blurred to a seeing of {BLUR_FWHM:g} px, with noise of {NOISE * 255:g} of 255, and restored. {result}",
+        f"Each blurred to a seeing of {low:g} to {high:g} px, with noise of {faint * 255:g} to {strong * 255:g} of "
+        f"255, and restored. {result}",
         *_rows(encoder, original=images, degraded=degraded, restored=restored),
     )
     return f"{heading}: {result}"
@@ -223,13 +208,16 @@ def _add_inpainting(report: Report, model_name: str, encoder: Any, images: Any) 
     import torch
     from transformers import AutoModelForMaskedImageModeling
 
+    from galvm_hf.data.degrade import PATCH_SIZES, patch_mask
+
     heading = "Inpainting"
     if not _has_head(model_name, "inpainting"):
         return _say_missing(report, heading, model_name)
     model = AutoModelForMaskedImageModeling.from_pretrained(resolve_checkpoint(model_name)).eval().to(encoder.device)
-    grid = [math.ceil(side / PATCH) for side in images.shape[-2:]]
-    hidden = torch.rand(len(images), *grid, generator=torch.Generator().manual_seed(SEED)) < HIDDEN_SHARE
-    mask = hidden.repeat_interleave(PATCH, 1).repeat_interleave(PATCH, 2)[:, : images.shape[-2], : images.shape[-1]]
+    height, width = images.shape[-2:]
+    whole = [math.ceil(side / PATCH_SIZES[-1]) * PATCH_SIZES[-1] for side in (height, width)]
+    generator = torch.Generator().manual_seed(SEED)
+    mask = patch_mask(len(images), whole, generator, (HIDDEN_SHARE, HIDDEN_SHARE))[:, :height, :width]
     masked = images.masked_fill(mask[:, None], 0)
     with torch.no_grad():
         outputs = model(masked.to(encoder.device), bool_masked_pos=mask.to(encoder.device))
@@ -238,7 +226,8 @@ def _add_inpainting(report: Report, model_name: str, encoder: Any, images: Any) 
     result = f"Hidden pixels are off by {error:.1f} of 255 (root mean square, {len(images)} images)."
     report.section(
         heading,
-        f"{HIDDEN_SHARE:.0%} hidden in patches of {PATCH} px, and filled in from what is left. {result}",
+        f"{HIDDEN_SHARE:.0%} hidden in patches of {PATCH_SIZES[0]} to {PATCH_SIZES[-1]} px, and filled in from what is "
+        f"left. {result}",
         *_rows(encoder, original=images, masked=masked, filled=filled),
     )
     return f"{heading}: {result}"

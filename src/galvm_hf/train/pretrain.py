@@ -1,6 +1,7 @@
 """Self-supervised pre-training on stamps in memory: settings and loop."""
 
 import json
+import math
 import os
 import random
 import time
@@ -11,6 +12,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
@@ -21,8 +24,10 @@ from .release import save_checkpoint_folder
 from .stamps import load_stamps
 
 DATA_VARIABLE = "GALVM_DATA"
+PRESETS = ("tiny", "small", "base")
 
 
+@strict
 @dataclass
 class PretrainSettings:
     """One pre-training run, as a YAML file under `configs/pretrain/` states it.
@@ -41,18 +46,22 @@ class PretrainSettings:
         validation_stamps: Number of stamps, drawn by the seed, that are kept out of training.
         validation_every: Steps from one validation and checkpoint to the next.
         seed: Of weights, splits, order, augmentation and degradation.
-        model_overrides: Fields of the configuration that differ from the preset.
+        model_overrides: Fields of the configuration that differ from the preset. Stamps are cropped to its
+            `image_size`.
+
+    Raises:
+        StrictDataclassError: If a setting is of the wrong type, out of range, or contradicts another.
     """
 
     model: str
     data: list[str]
     output: str
-    objectives: dict[str, float]
+    objectives: dict[str, float | int]
     phases: list[dict[str, int]]
-    learning_rate: float = 1e-3
+    learning_rate: float | int = 1e-3
     warmup_steps: int = 200
-    weight_decay: float = 0.05
-    gradient_clip: float = 1.0
+    weight_decay: float | int = 0.05
+    gradient_clip: float | int = 1.0
     validation_stamps: int = 512
     validation_every: int = 500
     seed: int = 0
@@ -68,19 +77,32 @@ class PretrainSettings:
         import yaml
 
         values = yaml.safe_load(path.read_text())
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: a run's file has lines like `model: tiny`, got {values!r}.")
         known = {item.name for item in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        if unknown := sorted(map(str, set(values) - known)):
             raise ValueError(f"{path}: unknown settings {unknown}; known are {sorted(known)}.")
         try:
-            settings = cls(**values)
-        except TypeError as error:
-            raise ValueError(f"{path}: {error}.") from error
-        if settings.model not in ("tiny", "small", "base"):
-            raise ValueError(f"{path}: model must be tiny, small or base, got {settings.model!r}.")
-        for phase in settings.phases:
+            return cls(**values)
+        except (TypeError, StrictDataclassError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def validate_settings(self):
+        """Refuse settings that no run can have; called at construction."""
+        if self.model not in PRESETS:
+            raise ValueError(f"model must be one of {PRESETS}, got {self.model!r}.")
+        if not self.objectives or any(weight <= 0 for weight in self.objectives.values()):
+            raise ValueError(f"objectives needs at least one, each with a positive weight, got {self.objectives}.")
+        if not self.phases:
+            raise ValueError("phases needs at least one phase, got none.")
+        for phase in self.phases:
             if set(phase) != {"image_size", "steps", "batch_size"}:
-                raise ValueError(f"{path}: a phase has image_size, steps and batch_size, got {phase}.")
-        return settings
+                raise ValueError(f"a phase has image_size, steps and batch_size, got {phase}.")
+            if min(phase.values()) < 1:
+                raise ValueError(f"every number of a phase must be at least 1, got {phase}.")
+        for name in ("learning_rate", "gradient_clip", "validation_stamps", "validation_every"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
 
     def model_config(self) -> GalvmConfig:
         """The preset with its overrides."""
@@ -106,7 +128,7 @@ def find_sources(patterns: list[str], folder: Path) -> list[Path]:
                 f"variable {DATA_VARIABLE}."
             )
         sources += matches
-    return sources
+    return list(dict.fromkeys(sources))  # one that two patterns match is read once, or held out and trained on
 
 
 def samples(training: torch.Tensor, start: int, number: int, seed: int) -> torch.Tensor:
@@ -151,17 +173,20 @@ def pretrain(settings: PretrainSettings, data_folder: Path) -> Path:
 
     Raises:
         FileNotFoundError: If a data pattern matches nothing.
-        ValueError: If a batch does not divide by the number of processes, or nothing is left to train on.
-        FloatingPointError: If the loss stops being finite; the last checkpoint stays as it is.
+        ValueError: If a phase does not fit the number of processes or the stamps, or nothing is left to train on.
+        FloatingPointError: If a loss stops being finite; the last checkpoint stays as it is.
     """
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
     world, rank, device = accelerator.num_processes, accelerator.process_index, accelerator.device
     plan = settings.plan()
     if odd := [batch_size for _, batch_size in plan if batch_size % world]:
         raise ValueError(f"batch_size {odd[0]} does not divide by {world} processes.")
+    config = settings.model_config()
+    if large := [image_size for image_size, _ in plan if image_size > config.image_size]:
+        raise ValueError(f"image_size {large[0]} of a phase is larger than the stamps, {config.image_size} px.")
     set_seed(settings.seed)
-    model = SharedEncoder(settings.model_config(), list(settings.objectives))
-    image_processor = GalvmImageProcessor()
+    model = SharedEncoder(config, list(settings.objectives))
+    image_processor = GalvmImageProcessor(size={"height": config.image_size, "width": config.image_size})
     images = load_stamps(find_sources(settings.data, data_folder), image_processor, accelerator.is_main_process)
     order = torch.randperm(len(images), generator=_seeded("cpu", settings.seed, 0))
     validation, training = order[: settings.validation_stamps], order[settings.validation_stamps :]
@@ -222,8 +247,13 @@ def pretrain(settings: PretrainSettings, data_folder: Path) -> Path:
                 whole = accelerator.unwrap_model(model)
                 if accelerator.is_main_process:
                     record["validation"] = validate(whole, images[validation], settings, device)
+                    # the step that was just taken may be the one that broke the weights
+                    if not all(map(math.isfinite, record["validation"].values())):
+                        raise FloatingPointError(
+                            f"The validation loss is {record['validation']} after step {step}. Lower learning_rate."
+                        )
                     tqdm.write(f"step {step + 1}: validation loss {record['validation']}")
-                    save_checkpoint_folder(checkpoint, settings.model_config(), whole.checkpoint(), image_processor)
+                    save_checkpoint_folder(checkpoint, config, whole.checkpoint(), image_processor)
                 accelerator.wait_for_everyone()
             log.write(json.dumps(record) + "\n")
             log.flush()
@@ -245,5 +275,5 @@ def validate(
             generator = _seeded(device, settings.seed, 3, start)
             inputs = OBJECTIVES[objective].make_batch(batch, batch.shape[-1], generator)
             total += model(objective, inputs).item() * len(batch)
-        losses[objective] = total / max(len(images), 1)
+        losses[objective] = total / len(images)
     return losses
