@@ -30,6 +30,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_galvm import GalvmConfig
 
+# On a CPU and without gradients, a stage runs on so few images at a time that what its layers write stays in the cache.
+CPU_TOKENS = 4096
+
 
 class WindowLayout(NamedTuple):
     """How the tokens of an H x W map lie in windows. S slots are the map padded to whole windows of A tokens each.
@@ -281,6 +284,17 @@ class GalvmStage(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """`[B, H * W, C]` in raster order to the same, and the last layer's attention weights."""
         layout = window_layout(height, width, self.window_size, hidden_states.device)
+        images = len(hidden_states)
+        if hidden_states.device.type == "cpu" and not torch.is_grad_enabled():
+            images = max(1, CPU_TOKENS // len(layout.tokens))
+        parts = [self.run_layers(part, layout, **kwargs) for part in hidden_states.split(images)]
+        hidden_states, attention_weights = zip(*parts, strict=True)
+        return torch.cat(hidden_states), None if attention_weights[0] is None else torch.cat(attention_weights)
+
+    def run_layers(
+        self, hidden_states: torch.Tensor, layout: WindowLayout, **kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """All layers, with the tokens in window order between them."""
         hidden_states = hidden_states.index_select(1, layout.tokens)
         attention_weights = None
         for layer in self.layers:
