@@ -148,9 +148,7 @@ def main() -> None:
                 times = alternate(steps, arguments.seconds)
                 rates = {name: batch / statistics.median(times[name]) for name in columns}
                 ours, reference = (max(group, key=rates.get) for group in (columns[:2], columns[2:]))
-                ratio = statistics.median(
-                    slow / fast for slow, fast in zip(times[reference], times[ours], strict=True)
-                )
+                ratio = statistics.median(slow / fast for slow, fast in zip(times[reference], times[ours], strict=True))
                 figures = " | ".join(f"{rates[name]:.1f}" for name in columns)
                 print(f"| {size} | {what} | {dtype} | {mode} | {batch} | {figures} | {ratio:.2f} |", flush=True)
 

@@ -87,8 +87,7 @@ def install(
         galvm install --remove
     """
     with _plain_errors():
-        from galvm_hf.checkpoints import released_checkpoint
-
+        from ..checkpoints import released_checkpoint
         from .install import install_checkpoint, remove_installation
 
         if remove:
@@ -114,8 +113,7 @@ def export(
         galvm export galvm
     """
     with _plain_errors():
-        from galvm_hf.checkpoints import released_checkpoint
-
+        from ..checkpoints import released_checkpoint
         from .install import export_checkpoint
 
         files = export_checkpoint(released_checkpoint(), directory, overwrite)

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from galvm_hf.data.readers import iter_stamps
-from galvm_hf.data.stamp import DEFAULT_BANDS, Stamp, UnreadableStampError
-from galvm_hf.evaluation.probe import ProbeResult, linear_probe, split_indices
-
+from ..data.readers import iter_stamps
+from ..data.stamp import DEFAULT_BANDS, Stamp, UnreadableStampError
+from ..evaluation.probe import ProbeResult, linear_probe, split_indices
 from .embed import load_encoder, resolve_checkpoint
 from .evaluate import CHECKPOINT, iter_representations
 from .report import Report, plot_features, strip, table
@@ -109,7 +108,7 @@ def nearest_neighbours(features: np.ndarray, query: int, count: int) -> np.ndarr
 def _simulated_stamps(number: int) -> list[Stamp]:
     import torch
 
-    from galvm_hf.data.simulate import CLASSES, PIXEL_SCALE, simulate_galaxies
+    from ..data.simulate import CLASSES, PIXEL_SCALE, simulate_galaxies
 
     galaxies = simulate_galaxies(number, torch.Generator().manual_seed(SEED))
     return [
@@ -183,7 +182,7 @@ def _add_restoration(report: Report, model_name: str, encoder: Any, images: Any)
     import torch
     from transformers import AutoModelForImageToImage
 
-    from galvm_hf.data.degrade import FWHM_RANGE, NOISE_RANGE, blur_and_noise
+    from ..data.degrade import FWHM_RANGE, NOISE_RANGE, blur_and_noise
 
     heading = "Restoration"
     if not _has_head(model_name, "restoration"):
@@ -208,7 +207,7 @@ def _add_inpainting(report: Report, model_name: str, encoder: Any, images: Any) 
     import torch
     from transformers import AutoModelForMaskedImageModeling
 
-    from galvm_hf.data.degrade import PATCH_SIZES, patch_mask
+    from ..data.degrade import PATCH_SIZES, patch_mask
 
     heading = "Inpainting"
     if not _has_head(model_name, "inpainting"):

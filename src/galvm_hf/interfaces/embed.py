@@ -8,9 +8,8 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from galvm_hf.data.readers import iter_stamps, summarise_sources
-from galvm_hf.data.stamp import Stamp, UnreadableStampError
-
+from ..data.readers import iter_stamps, summarise_sources
+from ..data.stamp import Stamp, UnreadableStampError
 from ..files import whole_file
 from .install import NAME
 
@@ -77,7 +76,7 @@ def resolve_checkpoint(name: str) -> str:
         FileNotFoundError: If the packaged checkpoint is asked for and missing, or something that looks like a directory
             does not exist.
     """
-    from galvm_hf.checkpoints import released_checkpoint
+    from ..checkpoints import released_checkpoint
 
     if name == NAME:
         return str(released_checkpoint())
@@ -203,7 +202,7 @@ def _output_name(column: str) -> str:
 def _schema(width: int, carried: dict[str, Any], model_name: str, adaptive_crop: bool) -> Any:
     import pyarrow as pa
 
-    from galvm_hf import __version__
+    from .. import __version__
 
     own = [("id", pa.string()), ("source", pa.string()), ("features", pa.list_(pa.float32(), width))]
     others = [(_output_name(name), kind) for name, kind in carried.items()]

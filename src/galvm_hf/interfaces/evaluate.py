@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from galvm_hf.data.readers import iter_stamps, summarise_sources
-from galvm_hf.data.stamp import Stamp, UnreadableStampError
-from galvm_hf.evaluation.probe import ProbeResult, linear_probe
-
+from ..data.readers import iter_stamps, summarise_sources
+from ..data.stamp import Stamp, UnreadableStampError
+from ..evaluation.probe import ProbeResult, linear_probe
 from .embed import Encoder, iter_prepared, untrained_encoder
 
 CHECKPOINT, RANDOM, PIXELS = "checkpoint", "random weights", "16 x 16 pixels"

@@ -55,7 +55,7 @@ def _sizes() -> dict[str, str]:
 def _checkpoint() -> dict[str, str]:
     from safetensors import safe_open
 
-    from galvm_hf.checkpoints import released_checkpoint
+    from ..checkpoints import released_checkpoint
 
     try:
         folder = released_checkpoint()
