@@ -284,9 +284,10 @@ class GalvmStage(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """`[B, H * W, C]` in raster order to the same, and the last layer's attention weights."""
         layout = window_layout(height, width, self.window_size, hidden_states.device)
-        images = len(hidden_states)
-        if hidden_states.device.type == "cpu" and not torch.is_grad_enabled():
-            images = max(1, CPU_TOKENS // len(layout.tokens))
+        images = max(1, CPU_TOKENS // len(layout.tokens))
+        on_cpu = hidden_states.device.type == "cpu" and not torch.is_grad_enabled()
+        if not on_cpu or len(hidden_states) <= images:
+            return self.run_layers(hidden_states, layout, **kwargs)
         parts = [self.run_layers(part, layout, **kwargs) for part in hidden_states.split(images)]
         hidden_states, attention_weights = zip(*parts, strict=True)
         return torch.cat(hidden_states), None if attention_weights[0] is None else torch.cat(attention_weights)
