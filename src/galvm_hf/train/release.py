@@ -1,5 +1,6 @@
 """Checkpoint folders laid out as on the Hub: one file of weights for every Auto class, with the code to load it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ AUTO_MAP = {
     "AutoModelForImageToImage": "modeling_galvm.GalvmForImageRestoration",
     "AutoModelForMaskedImageModeling": "modeling_galvm.GalvmForMaskedImageModeling",
     "AutoBackbone": "modeling_galvm.GalvmBackbone",
+    "AutoImageProcessor": "image_processing_galvm.GalvmImageProcessor",
 }
 
 
@@ -45,9 +47,12 @@ def save_checkpoint_folder(
     config.auto_map = dict(AUTO_MAP)
     config.dtype = torch.float32
     config.save_pretrained(directory)
-    processor = GalvmImageProcessor.from_dict(image_processor.to_dict())
-    processor.auto_map = {"AutoImageProcessor": "image_processing_galvm.GalvmImageProcessor"}
-    processor.save_pretrained(directory)
+    settings = image_processor.to_dict()
+    # The class is named by the configuration alone: where this file names it too, pipelines take it for the name of a
+    # video processor and ask for leave to run its code.
+    del settings["image_processor_type"]
+    with whole_file(directory / "preprocessor_config.json") as temporary:
+        temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
     for module in REMOTE_CODE:
         copy_file(Path(module.__file__), directory / Path(module.__file__).name)
     stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}
