@@ -42,7 +42,7 @@ def test_the_folder_is_laid_out_as_on_the_hub(tiny_checkpoint):
 
 
 def test_the_map_names_every_class_that_there_is():
-    named = {entry.split(".")[1] for entry in AUTO_MAP.values()} - {"GalvmConfig"}
+    named = {entry.split(".")[1] for entry in AUTO_MAP.values()} - {"GalvmConfig", "GalvmImageProcessor"}
     assert named == set(modeling_galvm.__all__) - {"GalvmPreTrainedModel"}
 
 
