@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from galvm_hf.data.degrade import MASK_RATIO_RANGE, NOISE_RANGE, PATCH_SIZES, blur, blur_and_noise, patch_mask
-from galvm_hf.data.profiles import moffat_transfer
+from galvm_hf.data.psf import moffat_transfer
 
 FWHMS = (2.0, 3.0, 4.5, 6.0, 8.0)
 

@@ -7,7 +7,7 @@ deviation 1 to 15 on the 0 to 255 scale, and square patches of 4, 8 or 16 px tha
 import torch
 from torch.nn import functional as F
 
-from .profiles import moffat_transfer
+from .psf import moffat_transfer
 
 FWHM_RANGE = (2.0, 8.0)
 NOISE_RANGE = (1.0 / 255, 15.0 / 255)

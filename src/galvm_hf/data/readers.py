@@ -235,7 +235,9 @@ def _iter_parquet(path: Path, name: str, report: Callable[[UnreadableStampError]
                 except UnreadableStampError as error:
                     report(error)
                     continue
-                yield Stamp(pixels, None, None, identity or f"{name}:{row - 1}", str(path), MappingProxyType(record))
+                yield Stamp(
+                    pixels, None, None, identity or f"{name}:{row - 1}", str(path), columns=MappingProxyType(record)
+                )
     except (OSError, pa.ArrowException) as error:
         raise UnreadableStampError(
             path, f"stops being readable after row {row} ({error})", "Fetch the file again"

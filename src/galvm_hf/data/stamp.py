@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 DEFAULT_BANDS = ("g", "r", "z")
 
@@ -36,6 +39,8 @@ class Stamp:
         pixel_scale: Arcseconds per pixel, or `None` where the file does not say.
         id: Name of the object, as unique as its file makes it.
         source: Path of the file.
+        units: Of the flux, as FITS spells them ("nanomaggy", "uJy"), or `None` where the file does not say.
+        wcs: Celestial `astropy.wcs.WCS` of the H x W grid, or `None`.
         columns: Scalar columns that came with it (`label`, `objid`, ...); the integers of a `ClassLabel` are
             replaced by their names.
     """
@@ -45,4 +50,6 @@ class Stamp:
     pixel_scale: float | None
     id: str
     source: str
+    units: str | None = None
+    wcs: "WCS | None" = None
     columns: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -112,7 +112,7 @@ def _simulated_stamps(number: int) -> list[Stamp]:
 
     galaxies = simulate_galaxies(number, torch.Generator().manual_seed(SEED))
     return [
-        Stamp(flux, DEFAULT_BANDS, PIXEL_SCALE, f"simulated-{index}", "simulated", {"label": CLASSES[label]})
+        Stamp(flux, DEFAULT_BANDS, PIXEL_SCALE, f"simulated-{index}", "simulated", columns={"label": CLASSES[label]})
         for index, (flux, label) in enumerate(zip(galaxies.flux.numpy(), galaxies.labels.tolist(), strict=True))
     ]
 

@@ -1,7 +1,7 @@
-"""Light profiles of galaxies and the point-spread function, on pixel grids.
+"""Light profiles of galaxies on pixel grids.
 
 Sersic (1963) in the form of Graham & Driver (2005); edge-on, the projected exponential disc of van der Kruit & Searle
-(1981); spirals with logarithmic arms; Moffat (1969). Coordinates `u` along the major and `v` along the minor axis are
+(1981); spirals with logarithmic arms. Coordinates `u` along the major and `v` along the minor axis are
 [B, H, W] in arcseconds, parameters [B]; a profile is flux per square arcsecond, normalised to total flux one.
 """
 
@@ -10,7 +10,6 @@ import math
 import torch
 from torch import Tensor
 
-MOFFAT_BETA = 3.5
 # Half-light radius of an exponential disc in scale lengths.
 EXPONENTIAL_HALF_LIGHT = 1.678
 # Young stars make spiral arms stand out in the blue: contrast in g, r, z.
@@ -71,22 +70,3 @@ def spiral_disc(
     arm = torch.exp(ARM_SHARPNESS * torch.cos(angle)) / mean * (1 + 0.25 * clumps)
     excess = torch.sigmoid((distance - ARMS_START) / 0.08) * (arm - 1)
     return disc[:, None] * (1 + torch.tensor(ARM_CONTRAST)[:, None, None] * excess[:, None]).clamp(min=0)
-
-
-def moffat_transfer(fwhm: Tensor, size: tuple[int, int], pixel_scale: float = 1.0, beta: float = MOFFAT_BETA) -> Tensor:
-    """Fourier transform of a Moffat PSF of unit sum, to multiply `torch.fft.rfft2` of an image [..., H, W] with.
-
-    Args:
-        fwhm: Full width at half maximum in arcseconds, [...].
-        size: Height and width of the image in pixels.
-        pixel_scale: Arcseconds per pixel; with one, `fwhm` is in pixels.
-        beta: Power of the wings.
-
-    Returns:
-        The transform, complex [..., H, W // 2 + 1].
-    """
-    width = fwhm[..., None, None] / (2 * math.sqrt(2 ** (1 / beta) - 1))
-    # centred on pixel zero, so that nothing is shifted
-    y, x = (torch.fft.fftfreq(side, 1 / side, device=fwhm.device) * pixel_scale for side in size)
-    psf = (1 + (y[:, None] ** 2 + x**2) / width**2) ** -beta
-    return torch.fft.rfft2(psf / psf.sum(dim=(-2, -1), keepdim=True))

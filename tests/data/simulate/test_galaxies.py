@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from galvm_hf.data.profiles import edge_on_disc, moffat_transfer, rotate, sersic, spiral_disc
-from galvm_hf.data.simulate import CLASSES, PIXEL_SCALE, SKY_NOISE, simulate_galaxies
+from galvm_hf.data.psf import moffat_transfer
+from galvm_hf.data.simulate import CLASSES, PIXEL_SCALE, simulate_galaxies
+from galvm_hf.data.simulate.profiles import edge_on_disc, rotate, sersic, spiral_disc
+from galvm_hf.data.simulate.survey import SKY_NOISE
 
 
 @pytest.fixture(scope="module")

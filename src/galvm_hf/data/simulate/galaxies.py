@@ -11,16 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .profiles import EXPONENTIAL_HALF_LIGHT, edge_on_disc, moffat_transfer, rotate, sersic, sersic_b, spiral_disc
+from ..psf import moffat_transfer
+from .profiles import EXPONENTIAL_HALF_LIGHT, edge_on_disc, rotate, sersic, sersic_b, spiral_disc
+from .survey import BANDS, PIXEL_SCALE, PSF_FWHM, SKY_NOISE, ZERO_POINT
 
-BANDS = ("g", "r", "z")
 CLASSES = ("elliptical", "edge-on", "spiral")
-PIXEL_SCALE = 0.262  # arcsec per pixel
-ZERO_POINT = 22.5  # AB magnitude of one nanomaggy
-
-# Standard deviation of a pixel's sky in g, r, z, in nanomaggies: the median of the DR10 cutouts this was tuned on.
-SKY_NOISE = (0.0016, 0.0024, 0.0073)
-PSF_FWHM = (1.40, 1.30, 1.15)  # arcsec in g, r, z
 NEIGHBOURS = 9
 MARGIN = 8  # pixels rendered beyond each edge, so that the circular convolution does not wrap into the stamp
 RENDER_BATCH = 16
