@@ -212,13 +212,13 @@ def _search_image(display: np.ndarray) -> np.ndarray:
 
 def _occupied(grey: np.ndarray) -> tuple[tuple[float, float, float, float] | None, str | None]:
     """Extent (top, left, bottom, right) of the central object, as fractions of the image; or None and the reason."""
-    if (grey >= _CEILING).mean() > _SATURATED_SHARE:
+    if np.count_nonzero(grey >= _CEILING) > _SATURATED_SHARE * grey.size:
         return None, f"saturated: over {_SATURATED_SHARE:.0%} of the image is at the ceiling"
     # Sky is what most of the image shows, except where the galaxy fills it: then only the rim does. Noise is measured
     # below the sky level, where no source contributes.
-    sky = min(float(np.median(grey)), _rim_median(grey))
+    sky = min(_median(grey.ravel()), rim_median(grey))
     below = grey[grey <= sky]
-    noise = 1.4826 * float(np.median(sky - below)) if below.size else 0.0
+    noise = 1.4826 * _median(sky - below) if below.size else 0.0
 
     # Between the isophotes of a bright object and its neighbours lies light of both. A share of the brightness at the
     # centre keeps them apart; where nothing is at the centre it changes nothing.
@@ -226,12 +226,13 @@ def _occupied(grey: np.ndarray) -> tuple[tuple[float, float, float, float] | Non
     middle = grey[3 * height // 8 : math.ceil(5 * height / 8), 3 * width // 8 : math.ceil(5 * width / 8)]
     isophote = max(_AREA_SIGMA * noise, _AREA_FLOOR, _AREA_OF_PEAK * (float(middle.max()) - sky))
     _, labels, stats, _ = cv2.connectedComponentsWithStats((grey > sky + isophote).view(np.uint8), connectivity=8)
-    proven = np.zeros(len(stats), dtype=bool)
-    proven[labels[grey > sky + max(_PEAK_SIGMA * noise, _PEAK_FLOOR)]] = True
+    proven = np.bincount(labels[grey > sky + max(_PEAK_SIGMA * noise, _PEAK_FLOOR)], minlength=len(stats)) > 0
     proven[0] = False
     if not proven.any():
         return None, "empty: nothing in the image stands out of the noise"
-    nearest = labels.flat[np.argmin(np.where(proven[labels], _distance_from_centre(grey.shape), np.inf))]
+    nearest = labels[(height - 1) // 2, (width - 1) // 2]
+    if not proven[nearest]:
+        nearest = labels.flat[np.argmin(np.where(proven[labels], _distance_from_centre(grey.shape), np.inf))]
     left, top, columns, rows = (int(value) for value in stats[nearest, :4])
     return (top / height, left / width, (top + rows) / height, (left + columns) / width), None
 
@@ -257,7 +258,7 @@ def _cut(plane: np.ndarray, crop: Crop, background: float | None = None) -> np.n
     if box.shape == (crop.height, crop.width):
         return box
     borders = (max(-crop.top, 0), max(bottom - height, 0), max(-crop.left, 0), max(right - width, 0))
-    background = _rim_median(plane) if background is None else background
+    background = rim_median(plane) if background is None else background
     return cv2.copyMakeBorder(box, *borders, cv2.BORDER_CONSTANT, value=background)
 
 
@@ -265,7 +266,13 @@ def _interpolation(box: tuple[int, int], size: tuple[int, int]) -> int:
     return cv2.INTER_AREA if box[0] >= size[0] and box[1] >= size[1] else cv2.INTER_LINEAR
 
 
-def _rim_median(plane: np.ndarray) -> float:
+def rim_median(plane: np.ndarray) -> float:
     """Median of the outermost pixels of a plane `[H, W]`."""
-    rim = np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
-    return float(np.median(rim))
+    return _median(np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]]))
+
+
+def _median(values: np.ndarray) -> float:
+    """Median of `[N]` values without NaN: what `np.median` gives, in a fifth of its time on so few."""
+    upper = len(values) // 2
+    parted = np.partition(values, upper)
+    return float(parted[upper] if len(values) % 2 else (parted[:upper].max() + parted[upper]) / 2)

@@ -1,0 +1,173 @@
+"""From a row as it lies in a file to what the model reads: decode, adaptive crop, augmentation.
+
+A sample depends on its row, the seed and the number of the pass, and on nothing else: not on the worker that makes it,
+nor on the ranks, nor on what came before.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import cv2
+import numpy as np
+
+from ...image_transforms_galvm import BANDS, Crop, apply_crop, fill_hidden, find_crop, flux_to_display, rim_median
+from .sources import Record
+
+# Keeps the random numbers of augmentation apart from those of the order, which have fewer words.
+_AUGMENT = (2, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random views of a galaxy, each drawn for itself (Fu et al. 2024, section 2: flips, rotations, crops).
+
+    All of them are one affine map, so that a pixel is interpolated once.
+
+    Attributes:
+        flip: Whether half of the samples are mirrored.
+        rotation: "free" for any angle, "quarter" for multiples of 90 degrees, None for none.
+        zoom: Range of the side of the box that is cut out, relative to that of the adaptive crop.
+        shift: How far its centre moves at most, along either axis, relative to its side.
+    """
+
+    flip: bool = True
+    rotation: Literal["free", "quarter"] | None = "free"
+    zoom: tuple[float, float] = (0.9, 1.1)
+    shift: float = 0.05
+
+    def __post_init__(self):
+        if self.rotation not in ("free", "quarter", None):
+            raise ValueError(f"`rotation` must be 'free', 'quarter' or None, got {self.rotation!r}.")
+        if not 0 < self.zoom[0] <= self.zoom[1] or not 0 <= self.shift < 1:
+            raise ValueError(f"`zoom` must be two rising positive numbers and `shift` in [0, 1), got {self}.")
+
+    def draw(self, crop: Crop, size: int, random: np.random.Generator) -> np.ndarray:
+        """A map from the columns and rows of the result to those of the image, float64 `[2, 3]`, pixel centres whole.
+
+        Args:
+            crop: The box round the galaxy.
+            size: Height and width of the result, px.
+            random: What to draw from.
+        """
+        mirror, turn, zoom, *shift = random.random(5)
+        angle = {"free": 2 * math.pi * turn, "quarter": math.pi / 2 * int(4 * turn), None: 0.0}[self.rotation]
+        side = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * zoom
+        scale = np.array([crop.width, crop.height]) * side / size
+        centre = np.array([crop.left + crop.width / 2, crop.top + crop.height / 2])
+        centre += self.shift * (2 * np.array(shift) - 1) * (crop.width, crop.height)
+        cos, sin = math.cos(angle), math.sin(angle)
+        linear = scale[:, None] * np.array([[cos, -sin], [sin, cos]])
+        if self.flip and mirror < 0.5:
+            linear[:, 0] *= -1
+        # a pixel's centre lies half a pixel behind its corner, from which boxes are measured
+        offset = centre - 0.5 - linear @ np.full(2, (size - 1) / 2)
+        return np.column_stack([linear, offset])
+
+
+class Sample(NamedTuple):
+    """A row that was decoded.
+
+    Attributes:
+        index: Number of the row among all of the stream.
+        id: Name of the object.
+        image: Display image in [0, 1], float32 `[H, W, 3]`, channels g, r, z.
+        columns: The columns that were asked for.
+    """
+
+    index: int
+    id: str
+    image: np.ndarray
+    columns: dict[str, Any]
+
+
+class Skipped(NamedTuple):
+    """A row that could not be decoded, and why."""
+
+    id: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class SampleMaker:
+    """Makes samples of records; it keeps no state, so any worker makes the same of the same record.
+
+    Attributes:
+        size: Height and width of a sample, px.
+        augmentation: None for the adaptive crop alone, as `GalvmImageProcessor` makes it.
+        seed: Of the run.
+    """
+
+    size: int
+    augmentation: Augmentation | None
+    seed: int
+
+    def __getitems__(self, batch: list[tuple[int, int, Record | Skipped]]) -> list[Sample | Skipped]:
+        """Samples of a batch of (epoch, index, record); the name is how a `DataLoader` asks for a batch at once."""
+        return [self._make(*item) for item in batch]
+
+    def _make(self, epoch: int, index: int, record: Record | Skipped) -> Sample | Skipped:
+        if isinstance(record, Skipped):
+            return record
+        try:
+            display = _decode(record)
+        except (ValueError, cv2.error) as error:
+            return Skipped(record.id, " ".join(str(error).split()))
+        crop = find_crop(display.transpose(2, 0, 1), (self.size, self.size))
+        if self.augmentation is None:
+            image = apply_crop(display.transpose(2, 0, 1), crop, (self.size, self.size)).transpose(1, 2, 0)
+        else:
+            random = np.random.default_rng((self.seed, epoch, *_AUGMENT, index))
+            image = _warp(display, self.augmentation.draw(crop, self.size, random), self.size)
+        return Sample(index, record.id, image, record.columns)
+
+
+def _decode(record: Record) -> np.ndarray:
+    """Display image in [0, 1], float32 `[H, W, 3]`, channels g, r, z.
+
+    Raises:
+        ValueError: If the bytes are no picture, or no flux of the shape and the bands that the row states.
+    """
+    if not record.image:
+        raise ValueError("holds no image bytes")
+    if record.shape is None:
+        # OpenCV decodes to blue, green, red, which is the order of g, r, z.
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        picture = cv2.imdecode(np.frombuffer(record.image, np.uint8), flags)
+        if picture is None:
+            raise ValueError("is not a readable picture")
+        return np.multiply(picture, np.float32(1 / 255), dtype=np.float32)
+    bands = tuple(record.bands.split(",")) if record.bands else BANDS
+    flux = np.frombuffer(record.image, dtype="<f4").reshape(record.shape)
+    if flux.ndim != 3 or len(flux) != len(bands) or not set(BANDS) <= set(bands):
+        raise ValueError(
+            f"holds flux of shape {flux.shape} and bands {bands}, where [C, H, W] with g, r, z is expected"
+        )
+    flux = flux[[bands.index(band) for band in BANDS]]
+    return np.ascontiguousarray(flux_to_display(fill_hidden(flux)[0]).transpose(1, 2, 0))
+
+
+def _warp(display: np.ndarray, source_of: np.ndarray, size: int) -> np.ndarray:
+    """Resample an image along an affine map; outside it lies its background, the median of its rim.
+
+    Args:
+        display: `[H, W, 3]` float32.
+        source_of: From columns and rows of the result to those of the image, `[2, 3]`.
+        size: Height and width of the result, px.
+
+    Returns:
+        `[size, size, 3]` float32. Area averages where the image shrinks, bilinear in between.
+    """
+    height, width = display.shape[:2]
+    shrink = math.sqrt(abs(np.linalg.det(source_of[:, :2])))
+    corners = source_of @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])
+    inside = corners.min() >= 0 and corners[0].max() <= width - 1 and corners[1].max() <= height - 1
+    background = 0 if inside else [rim_median(plane) for plane in cv2.split(display)]
+    if shrink > 1:
+        small = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+        display = cv2.resize(display, small, interpolation=cv2.INTER_AREA)
+        factor = np.array(small) / (width, height)
+        source_of = source_of * factor[:, None]
+        source_of[:, 2] += (factor - 1) / 2
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(display, source_of, (size, size), flags=flags, borderValue=background)

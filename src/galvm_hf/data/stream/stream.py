@@ -1,0 +1,197 @@
+"""Batches of display images from survey-sized files, in a seeded order, for one rank of a run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from .reading import PassReader
+from .samples import Augmentation, SampleMaker, Skipped
+from .sources import open_sources
+
+STATE_VERSION = 1
+
+
+class GalaxyStream:
+    """Galaxy images from Parquet, HDF5 and WebDataset files, decoded, cropped and augmented, batch by batch.
+
+    A pass is one `for` loop over the stream. It visits every row once, in an order that `seed` and the number of the
+    pass fix; the ranks of a run visit disjoint rows, in equal numbers to within one. The next loop is the next pass.
+
+    This process reads, a window ahead; the workers decode, crop and augment. They keep no state, so `state_dict` is
+    exact at any batch, and a run may go on with another number of workers, or of ranks: also in the middle of a pass.
+    Rows that cannot be decoded are left out of their batch and listed in `skipped`.
+
+    Args:
+        sources: Files, folders and patterns; `hf://datasets/owner/name/*.parquet` is on the Hub. Parquet has `image`
+            (pictures, as `datasets` writes them) or `flux`, as `galvm prepare shards` writes; HDF5 has `images`
+            `[N, 3, H, W]` flux; WebDataset is uncompressed.
+        batch_size: Rows in a batch; the last batch of a pass may have fewer.
+        size: Height and width of a sample, px.
+        augmentation: Random views; None for the adaptive crop alone.
+        columns: Columns to deliver with each sample, such as `label`.
+        seed: Of order and augmentation.
+        shuffle: Whether the order is random. It mixes whole files, and rows within windows of some 2,048.
+        num_workers: Processes that decode; 0 decodes in this one. A script that is to use them runs under
+            `if __name__ == "__main__":`.
+        rank: Number of this process among those that share the data; of `torch.distributed` if it is not given.
+        world_size: How many these are, likewise.
+
+    Attributes:
+        epoch: Number of the pass that is under way, or comes next.
+        skipped: (id, cause) of rows that could not be decoded.
+
+    Raises:
+        UnreadableStampError: If a source matches nothing or a file cannot be read or lacks a column.
+
+    Example:
+        >>> stream = GalaxyStream("stamps/*.parquet", batch_size=64, augmentation=Augmentation(), num_workers=4)
+        >>> for batch in stream:
+        ...     loss = model(batch["pixel_values"]).loss
+    """
+
+    def __init__(
+        self,
+        sources: str | Path | Sequence[str | Path],
+        *,
+        batch_size: int = 32,
+        size: int = 128,
+        augmentation: Augmentation | None = None,
+        columns: Sequence[str] = (),
+        seed: int = 0,
+        shuffle: bool = True,
+        num_workers: int = 0,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ):
+        rank, self.world_size = _place_in_run(rank, world_size)
+        self.seed, self.epoch = seed, 0
+        self.skipped: list[tuple[str, str]] = []
+        files = open_sources([sources] if isinstance(sources, str | Path) else sources, columns)
+        self._reader = PassReader(files, batch_size, seed, shuffle, rank)
+        self._loader = DataLoader(
+            SampleMaker(size, augmentation, seed),
+            batch_sampler=self._reader,
+            collate_fn=_collate,
+            num_workers=num_workers,
+            worker_init_fn=_start_worker,
+            persistent_workers=num_workers > 0,
+            multiprocessing_context=_worker_context() if num_workers else None,
+        )
+        # What each number of ranks has taken of the pass: see `PassOrder`.
+        self._history = self._nothing_taken()
+        self._resuming = False
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows a pass has, over all ranks."""
+        return self._reader.num_rows
+
+    def __len__(self) -> int:
+        """How many batches the next loop has for this rank: the whole pass, or what is left of one that is resumed."""
+        self._set_reader()
+        return len(self._reader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Batches of a pass, from where `load_state_dict` put it or else from its beginning.
+
+        Yields:
+            `pixel_values`: float32 `[B, 3, H, W]` in [0, 1], bands g, r, z, in channels-last memory; `index`: number of
+            each row among all, int64 `[B]`; `id`: list of names; and each of `columns`: a tensor if it is numeric.
+        """
+        self._set_reader()
+        self._history, self._resuming = self._reader.history, False
+        for batch in self._loader:
+            world_size, taken = self._history[-1]
+            self._history = (*self._history[:-1], (world_size, taken + batch.pop("rows")))
+            self.skipped += [(row.id, row.cause) for row in batch.pop("skipped")]
+            if batch:
+                yield batch
+        self.epoch += 1
+        self._history = self._nothing_taken()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the beginning of a pass; the pass that is under way is left where it is."""
+        if epoch != self.epoch:
+            self.epoch, self._history, self._resuming = epoch, self._nothing_taken(), False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is, behind the last batch that it gave: a few numbers, equal on all ranks in step."""
+        history = [list(stage) for stage in self._history]
+        return {
+            "version": STATE_VERSION,
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "rows": self.num_rows,
+            "history": history,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where a stream of the same data and seed was; it may have had other workers, ranks and batches.
+
+        Raises:
+            ValueError: If the state is of other data, of another seed, or of a version this one does not know.
+        """
+        for name, own in (("version", STATE_VERSION), ("seed", self.seed), ("rows", self.num_rows)):
+            if state.get(name) != own:
+                raise ValueError(
+                    f"The state of the stream has {name} {state.get(name)!r}, and this stream {own!r}. Resume with the "
+                    "sources and the seed that it was saved with, or begin a new run."
+                )
+        self.epoch, self._resuming = state["epoch"], True
+        self._history = tuple((world_size, taken) for world_size, taken in state["history"])
+        if self._history[-1][0] != self.world_size:
+            self._history = (*self._history, (self.world_size, 0))
+
+    def _nothing_taken(self) -> tuple[tuple[int, int], ...]:
+        return ((self.world_size, 0),)
+
+    def _set_reader(self) -> None:
+        self._reader.epoch = self.epoch
+        self._reader.history = self._history if self._resuming else self._nothing_taken()
+
+
+def _collate(samples: list) -> dict[str, Any]:
+    """A batch of samples, with the number of `rows` that went into it and the `skipped` among them."""
+    good = [sample for sample in samples if not isinstance(sample, Skipped)]
+    batch: dict[str, Any] = {"rows": len(samples), "skipped": [row for row in samples if isinstance(row, Skipped)]}
+    if good:
+        images = torch.from_numpy(np.stack([sample.image for sample in good]))
+        batch["pixel_values"] = images.permute(0, 3, 1, 2)
+        batch["index"] = torch.tensor([sample.index for sample in good])
+        batch["id"] = [sample.id for sample in good]
+        for name in good[0].columns:
+            values = [sample.columns[name] for sample in good]
+            numeric = all(isinstance(value, int | float) for value in values)
+            batch[name] = torch.tensor(values) if numeric else values
+    return batch
+
+
+def _place_in_run(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    if (rank is None) != (world_size is None):
+        raise ValueError(f"Give `rank` and `world_size` together, got {rank} and {world_size}.")
+    if rank is None:
+        running = torch.distributed.is_available() and torch.distributed.is_initialized()
+        return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if running else (0, 1)
+    if not 0 <= rank < world_size:
+        raise ValueError(f"`rank` must be in [0, {world_size}), got {rank}.")
+    return rank, world_size
+
+
+def _worker_context() -> Any:
+    """A fork from this process would copy its threads' locks; a fork from a server that has none is as fast."""
+    import multiprocessing
+
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([__name__])
+    return context
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)  # the workers are the parallelism
