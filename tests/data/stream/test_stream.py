@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -11,8 +12,7 @@ from PIL import Image
 
 from galvm_hf import GalvmImageProcessor
 from galvm_hf.data.stamp import UnreadableStampError
-from galvm_hf.data.stream import Augmentation, GalaxyStream
-from galvm_hf.data.stream import reading
+from galvm_hf.data.stream import Augmentation, GalaxyStream, reading
 
 from .conftest import ROWS
 
@@ -102,7 +102,7 @@ def test_ranks_are_disjoint_and_together_everything(source, world_size):
     orders = []
     for _ in range(2):
         shares = [indices(stream) for stream in streams]
-        assert sorted(sum(shares, [])) == ALL
+        assert sorted(chain.from_iterable(shares)) == ALL
         orders.append(shares)
     assert orders[0] != orders[1]
 

@@ -1,7 +1,7 @@
-"""Where a stream's rows lie: Parquet, HDF5 and WebDataset files, on disk, behind a URL or on the Hub, in readable units.
+"""Where a stream's rows lie: Parquet, HDF5 and WebDataset files, on disk, behind a URL or on the Hub.
 
-A source knows how many rows each of its units has without reading them, and reads any unit at any time. Paths are
-those of fsspec, so `hf://datasets/owner/name/*.parquet` is the Hub.
+A source reads its rows in units, and knows how many rows each has before it reads any. Paths are those of fsspec, so
+`hf://datasets/owner/name/*.parquet` is the Hub.
 """
 
 import json
@@ -127,7 +127,7 @@ class ParquetSource(Source):
             )
         self._require(names)
         self._identity = next((name for name in IDENTITY_COLUMNS if name in names), None)
-        self._read = {self._pixels, *self._columns, *(name for name in [self._identity] if name)}
+        self._read = set(filter(None, (self._pixels, self._identity, *self._columns)))
         if self._pixels == "flux":
             self._read |= {"shape", *({"bands"} & set(names))}
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
@@ -147,7 +147,8 @@ class ParquetSource(Source):
             if self._pixels == "image":
                 columns["image"] = columns["image"].field("bytes")
         except Exception as error:
-            raise UnreadableStampError(f"{self.path}, row group {unit}", f"cannot be read ({error})", "Fetch it again")
+            place = f"{self.path}, row group {unit}"
+            raise UnreadableStampError(place, f"cannot be read ({error})", "Fetch the file again") from error
 
         def record(row: int) -> Record:
             values = {name: columns[name][row].as_py() for name in self._read}
@@ -189,9 +190,10 @@ class Hdf5Source(Source):
         try:
             file = self._file()
             flux = np.asarray(file["images"][rows], dtype="<f4")
-            columns = {name: file[name][rows] for name in {*self._columns, *([self._identity] * bool(self._identity))}}
+            columns = {name: file[name][rows] for name in filter(None, {*self._columns, self._identity})}
         except Exception as error:
-            raise UnreadableStampError(f"{self.path}, row {rows.start}", f"cannot be read ({error})", "Fetch it again")
+            place = f"{self.path}, row {rows.start}"
+            raise UnreadableStampError(place, f"cannot be read ({error})", "Fetch the file again") from error
 
         def record(row: int) -> Record:
             values = {name: _plain(column[row]) for name, column in columns.items()}
@@ -248,7 +250,8 @@ class WebDatasetSource(Source):
             if "cls" in contents:
                 columns["cls"] = int(contents["cls"])
         except ValueError as error:
-            raise UnreadableStampError(f"{self.path}, {key}", f"has unreadable columns ({error})", "Write them again")
+            place = f"{self.path}, {key}"
+            raise UnreadableStampError(place, f"has unreadable columns ({error})", "Pack it again") from error
         self._require(columns)
         picture = next(contents[name] for name in self.PICTURES if name in contents)
         return Record(key, picture, {column: columns[column] for column in self._columns})
