@@ -12,7 +12,7 @@ from PIL import Image
 
 from galvm_hf import GalvmImageProcessor
 from galvm_hf.data.stamp import UnreadableStampError
-from galvm_hf.data.stream import Augmentation, GalaxyStream, reading
+from galvm_hf.data.stream import Augmentation, GalaxyStream
 
 from .conftest import ROWS
 
@@ -22,12 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 BATCH = 4
 PLACES = 20
 ALL = list(range(ROWS))
-
-
-@pytest.fixture(autouse=True)
-def small_windows(monkeypatch):
-    """Several windows a pass, so that stops fall within and between them."""
-    monkeypatch.setattr(reading, "WINDOW", 32)
 
 
 def make(source, **options):
@@ -107,6 +101,15 @@ def test_ranks_are_disjoint_and_together_everything(source, world_size):
     assert orders[0] != orders[1]
 
 
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_the_batches_of_all_ranks_are_those_of_one_rank_with_larger_batches(parquet_folder, world_size):
+    alone = list(make(parquet_folder, batch_size=BATCH * world_size))
+    shares = [list(make(parquet_folder, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    for number, batch in enumerate(alone):
+        together = [set(ids([share[number]])) for share in shares if number < len(share)]
+        assert set.union(*together) == set(batch["id"])
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("workers", [0, 2, 4])
 def test_stopped_anywhere_it_goes_on_with_the_very_next_row(parquet_folder, workers, world_size):
@@ -163,7 +166,7 @@ def test_another_world_size_between_passes_and_within_one(parquet_folder, first,
             other.load_state_dict(state)
             seen += indices(other)
         assert sorted(seen) == ALL
-        # the pass after is what it would have been without any stop
+        # the pass behind it is what it would have been without any stop
         afresh = [make(parquet_folder, rank=rank, world_size=second) for rank in range(second)]
         for other, fresh in zip(others, afresh, strict=True):
             fresh.set_epoch(1)

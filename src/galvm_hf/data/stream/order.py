@@ -1,16 +1,24 @@
-"""The order in which a pass over the data visits its rows: a pure function of seed, epoch, rank and world size.
+"""The order in which a pass over the data visits its rows: a pure function of the seed and the number of the pass.
 
-Data comes in *units* that are read at once (a Parquet row group, a few rows of an HDF5 file). A pass lays all units, in
-random order, on a line and cuts the line into equal shares, one a rank. A rank walks its share window by window: it
-reads the units of a window and visits their rows in random order. Nothing is ever in a buffer that a stop could lose:
-a position in a pass is a number, and what comes after it is computed from the seed.
+Data comes in *units* that are read at once (a Parquet row group, a few rows of an HDF5 file). A pass lays all units in
+random order on a line and cuts the line into 16 equal *lanes*. The lanes take turns, row by row, so that 16 units from
+anywhere in the data are mixed at any time; a lane visits the rows of each *block*, about a unit long, in random order.
+
+Position p of this order is for rank p mod W of W ranks. So the ranks' batches together are the same rows whatever W is,
+what has been visited is always a beginning of the order, and where a pass is, is one number. When W divides 16, a rank
+needs no other lanes than its own, and no unit is read by two ranks but at the ends of lanes.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+
+LANES = 16
+# The length of a block follows that of the units, within these bounds.
+BLOCK_ROWS = (16, 256)
 
 # Keeps the random numbers of the order apart from one another.
 _UNITS, _ROWS = 0, 1
@@ -18,7 +26,7 @@ _UNITS, _ROWS = 0, 1
 
 @dataclass(frozen=True)
 class Line:
-    """Rows in the order of a pass, before they are mixed within windows: runs of neighbouring rows of a unit.
+    """Rows in an order: runs of neighbouring rows of a unit.
 
     Attributes:
         units: Of each run, the unit, int64 `[R]`.
@@ -30,104 +38,83 @@ class Line:
     starts: np.ndarray
     stops: np.ndarray
 
-    @property
+    @cached_property
     def ends(self) -> np.ndarray:
         """How many rows the line has up to the end of each run, int64 `[R]`."""
         return np.cumsum(self.stops - self.starts)
 
     def __len__(self) -> int:
-        return int((self.stops - self.starts).sum())
+        return int(self.ends[-1]) if len(self.ends) else 0
 
     def cut(self, first: int, last: int) -> "Line":
-        """The rows from `first` until before `last`."""
-        ends = self.ends
-        begins = ends - (self.stops - self.starts)
-        met = (ends > first) & (begins < last)
-        starts = self.starts[met] + np.maximum(first - begins[met], 0)
-        stops = self.stops[met] - np.maximum(ends[met] - last, 0)
-        return Line(self.units[met], starts, stops)
+        """The rows from `first` until before `last`, as far as there are any."""
+        first, last = min(first, len(self)), min(last, len(self))
+        met = slice(*np.searchsorted(self.ends, [first, last], side="right"))
+        if met.stop < len(self.ends) and first < last:
+            met = slice(met.start, met.stop + 1)
+        units, ends = self.units[met], self.ends[met]
+        starts, stops = self.starts[met], self.stops[met]
+        begins = ends - (stops - starts)
+        return Line(units, starts + np.maximum(first - begins, 0), stops - np.maximum(ends - last, 0))
 
     def row_by_row(self) -> "Line":
         """The same rows, each a run of its own."""
         lengths = self.stops - self.starts
-        rows = np.repeat(self.starts, lengths) + np.arange(lengths.sum()) - np.repeat(self.ends - lengths, lengths)
+        rows = np.repeat(self.starts, lengths) + np.arange(len(self)) - np.repeat(self.ends - lengths, lengths)
         return Line(np.repeat(self.units, lengths), rows, rows + 1)
 
-    def take(self, runs: np.ndarray | slice) -> "Line":
+    def take(self, runs: np.ndarray) -> "Line":
         """Some of the runs, in the order in which they are named."""
         return Line(self.units[runs], self.starts[runs], self.stops[runs])
 
-    @staticmethod
-    def join(lines: "list[Line]") -> "Line":
-        """Lines one behind the other."""
-        return Line(*(np.concatenate([getattr(line, name) for line in lines]) for name in ("units", "starts", "stops")))
 
-
-@dataclass(frozen=True)
 class PassOrder:
-    """One pass over the data, as the ranks of a run share it.
+    """One pass over the data.
 
-    A pass may be begun by some number of ranks and finished by another, and that any number of times: `history` tells
-    how it went. Its last entry is the present one.
-
-    Attributes:
+    Args:
         unit_rows: How many rows each unit has, int64 `[U]`.
         seed: Of the run.
         epoch: Number of the pass.
-        window: Rows that are mixed with one another; a window is whole units, so it may be larger.
-        history: (world size, rows that each of these ranks has taken), in the order in which they took them.
         shuffle: Whether the order is random; otherwise it is that of the units.
     """
 
-    unit_rows: np.ndarray
-    seed: int
-    epoch: int
-    window: int
-    history: tuple[tuple[int, int], ...]
-    shuffle: bool = True
+    def __init__(self, unit_rows: np.ndarray, seed: int, epoch: int, shuffle: bool = True):
+        self._seed, self._epoch, self._shuffle = seed, epoch, shuffle
+        units = self._random(_UNITS).permutation(len(unit_rows)) if shuffle else np.arange(len(unit_rows))
+        line = Line(units, np.zeros_like(units), unit_rows[units])
+        number = LANES if shuffle else 1
+        self._block = int(np.clip(np.mean(unit_rows), *BLOCK_ROWS)) if len(unit_rows) else 1
+        bounds = np.cumsum([0] + [(len(line) + number - 1 - lane) // number for lane in range(number)])
+        self._lanes = [line.cut(first, last) for first, last in pairwise(bounds)]
 
-    def share(self, rank: int) -> list[Line]:
-        """The windows of a rank, unmixed, from the start of the present entry of `history`."""
-        units = np.arange(len(self.unit_rows))
-        if self.shuffle:
-            units = np.random.default_rng((self.seed, self.epoch, _UNITS)).permutation(units)
-        line = Line(units, np.zeros_like(units), self.unit_rows[units])
-        for stage in range(len(self.history) - 1):
-            line = self._left_over(line, stage)
-        return self._windows(line, len(self.history) - 1, rank)
+    def rounds(self, rank: int, world_size: int, position: int) -> Iterator[Line]:
+        """What a rank visits from a position on, row by row, in the rounds in which it is best read.
 
-    def windows(self, rank: int) -> Iterator[Line]:
-        """What a rank visits next, row by row, a window at a time.
+        In a round each lane has one block.
 
-        What the present entry of `history` says was taken is left out, without reading any of it.
+        Args:
+            rank: Number of the rank.
+            world_size: How many ranks there are.
+            position: How many rows all ranks together have visited; none of these is read again.
         """
-        return self._not_taken(self.share(rank), len(self.history) - 1, rank)
+        number, length = len(self._lanes), len(self._lanes) * self._block
+        total = sum(map(len, self._lanes))
+        for round_ in range(position // length, -(-total // length)):
+            begin, end = max(position, round_ * length), min(total, (round_ + 1) * length)
+            places = np.arange(begin + (rank - begin) % world_size, end, world_size)
+            lanes, rows = places % number, places // number - round_ * self._block
+            visited = Line(*(np.empty(len(places), dtype=np.int64) for _ in range(3)))
+            for lane in np.unique(lanes).tolist():
+                here, block = lanes == lane, self._mixed_block(lane, round_).take(rows[lanes == lane])
+                visited.units[here], visited.starts[here], visited.stops[here] = block.units, block.starts, block.stops
+            if len(places):
+                yield visited
 
-    def _windows(self, line: Line, stage: int, rank: int) -> list[Line]:
-        """A rank's share of a line, in runs that fill a window each."""
-        total, world_size = len(line), self.history[stage][0]
-        share = line.cut(total * rank // world_size, total * (rank + 1) // world_size)
-        begins = share.ends - (share.stops - share.starts)
-        bounds = [*np.unique(begins // self.window, return_index=True)[1], len(begins)]
-        return [share.take(slice(first, last)) for first, last in pairwise(bounds)]
+    def _mixed_block(self, lane: int, round_: int) -> Line:
+        rows = self._lanes[lane].cut(round_ * self._block, (round_ + 1) * self._block).row_by_row()
+        if not self._shuffle:
+            return rows
+        return rows.take(self._random(_ROWS, lane, round_).permutation(len(rows)))
 
-    def _not_taken(self, windows: list[Line], stage: int, rank: int) -> Iterator[Line]:
-        """Mixed windows, without the rows that the rank took at that stage."""
-        taken = self.history[stage][1]
-        for number, window in enumerate(windows):
-            if taken >= len(window):
-                taken -= len(window)
-                continue
-            rows = window.row_by_row()
-            if self.shuffle:
-                random = np.random.default_rng((self.seed, self.epoch, _ROWS, stage, rank, number))
-                rows = rows.take(random.permutation(len(rows)))
-            yield rows.take(slice(taken, None))
-            taken = 0
-
-    def _left_over(self, line: Line, stage: int) -> Line:
-        """What the ranks of a stage have not taken of a line, their shares one behind the other."""
-        left = [line.take(slice(0, 0))]
-        for rank in range(self.history[stage][0]):
-            left += self._not_taken(self._windows(line, stage, rank), stage, rank)
-        return Line.join(left)
+    def _random(self, *words: int) -> np.random.Generator:
+        return np.random.default_rng((self._seed, self._epoch, *words))

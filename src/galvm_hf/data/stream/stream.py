@@ -20,9 +20,10 @@ class GalaxyStream:
     """Galaxy images from Parquet, HDF5 and WebDataset files, decoded, cropped and augmented, batch by batch.
 
     A pass is one `for` loop over the stream. It visits every row once, in an order that `seed` and the number of the
-    pass fix; the ranks of a run visit disjoint rows, in equal numbers to within one. The next loop is the next pass.
+    pass fix. The ranks of a run visit disjoint rows, in equal numbers to within one, and their batches together are
+    those that one rank would have with a batch as large as all of theirs. The next loop is the next pass.
 
-    This process reads, a window ahead; the workers decode, crop and augment. They keep no state, so `state_dict` is
+    This process reads, somewhat ahead; the workers decode, crop and augment. They keep no state, so `state_dict` is
     exact at any batch, and a run may go on with another number of workers, or of ranks: also in the middle of a pass.
     Rows that cannot be decoded are left out of their batch and listed in `skipped`.
 
@@ -35,7 +36,7 @@ class GalaxyStream:
         augmentation: Random views; None for the adaptive crop alone.
         columns: Columns to deliver with each sample, such as `label`.
         seed: Of order and augmentation.
-        shuffle: Whether the order is random. It mixes whole files, and rows within windows of some 2,048.
+        shuffle: Whether the order is random. See `order` for how well it mixes.
         num_workers: Processes that decode; 0 decodes in this one. A script that is to use them runs under
             `if __name__ == "__main__":`.
         rank: Number of this process among those that share the data; of `torch.distributed` if it is not given.
@@ -68,11 +69,10 @@ class GalaxyStream:
         rank: int | None = None,
         world_size: int | None = None,
     ):
-        rank, self.world_size = _place_in_run(rank, world_size)
         self.seed, self.epoch = seed, 0
         self.skipped: list[tuple[str, str]] = []
         files = open_sources([sources] if isinstance(sources, str | Path) else sources, columns)
-        self._reader = PassReader(files, batch_size, seed, shuffle, rank)
+        self._reader = PassReader(files, batch_size, seed, shuffle, *_place_in_run(rank, world_size))
         self._loader = DataLoader(
             SampleMaker(size, augmentation, seed),
             batch_sampler=self._reader,
@@ -82,9 +82,8 @@ class GalaxyStream:
             persistent_workers=num_workers > 0,
             multiprocessing_context=_worker_context() if num_workers else None,
         )
-        # What each number of ranks has taken of the pass: see `PassOrder`.
-        self._history = self._nothing_taken()
-        self._resuming = False
+        # How many rows of the pass all ranks together have visited, and whether the next loop begins there.
+        self._position, self._resuming = 0, False
 
     @property
     def num_rows(self) -> int:
@@ -104,30 +103,27 @@ class GalaxyStream:
             each row among all, int64 `[B]`; `id`: list of names; and each of `columns`: a tensor if it is numeric.
         """
         self._set_reader()
-        self._history, self._resuming = self._reader.history, False
+        self._position, self._resuming = self._reader.position, False
         for batch in self._loader:
-            world_size, taken = self._history[-1]
-            self._history = (*self._history[:-1], (world_size, taken + batch.pop("rows")))
+            self._position = min(self._position + self._reader.world_size * batch.pop("rows"), self.num_rows)
             self.skipped += [(row.id, row.cause) for row in batch.pop("skipped")]
             if batch:
                 yield batch
-        self.epoch += 1
-        self._history = self._nothing_taken()
+        self.epoch, self._position = self.epoch + 1, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the beginning of a pass; the pass that is under way is left where it is."""
         if epoch != self.epoch:
-            self.epoch, self._history, self._resuming = epoch, self._nothing_taken(), False
+            self.epoch, self._position, self._resuming = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is, behind the last batch that it gave: a few numbers, equal on all ranks in step."""
-        history = [list(stage) for stage in self._history]
         return {
             "version": STATE_VERSION,
             "seed": self.seed,
             "epoch": self.epoch,
             "rows": self.num_rows,
-            "history": history,
+            "position": self._position,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -142,17 +138,10 @@ class GalaxyStream:
                     f"The state of the stream has {name} {state.get(name)!r}, and this stream {own!r}. Resume with the "
                     "sources and the seed that it was saved with, or begin a new run."
                 )
-        self.epoch, self._resuming = state["epoch"], True
-        self._history = tuple((world_size, taken) for world_size, taken in state["history"])
-        if self._history[-1][0] != self.world_size:
-            self._history = (*self._history, (self.world_size, 0))
-
-    def _nothing_taken(self) -> tuple[tuple[int, int], ...]:
-        return ((self.world_size, 0),)
+        self.epoch, self._position, self._resuming = state["epoch"], state["position"], True
 
     def _set_reader(self) -> None:
-        self._reader.epoch = self.epoch
-        self._reader.history = self._history if self._resuming else self._nothing_taken()
+        self._reader.epoch, self._reader.position = self.epoch, self._position if self._resuming else 0
 
 
 def _collate(samples: list) -> dict[str, Any]:
