@@ -173,6 +173,23 @@ def test_the_zero_point_of_flux_can_be_given(tiny_checkpoint, flux):
     assert not np.allclose(features(flux, bands=BANDS, zero_point=27.5, pool=True), nanomaggies, atol=1e-4)
 
 
+def test_the_units_of_a_file_decide_whether_it_takes_a_zero_point(restore, flux, tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+
+    def write(name, **header):
+        fits.PrimaryHDU(flux * 100, fits.Header({"BANDS": "grz", **header})).writeto(tmp_path / name)
+        return tmp_path / name
+
+    wanted = np.asarray(restore(flux, bands=BANDS)["image"], dtype=int)
+    counts = write("counts.fits", BUNIT="adu")
+    for image in (restore(counts, zero_point=27.5), restore(write("known.fits", BUNIT="adu", MAGZERO=27.5))):
+        assert np.abs(np.asarray(image["image"], dtype=int) - wanted).max() <= 1
+    with pytest.raises(UnreadableStampError, match="is in adu"):
+        restore(counts)
+    with pytest.raises(ValueError, match="leave `zero_point` out"):
+        restore(tmp_path / "known.fits", zero_point=27.5)
+
+
 def test_stock_tasks_read_pictures(tiny_checkpoint):
     picture = Image.new("RGB", (40, 40), (30, 30, 30))
     for task in ("image-classification", "image-feature-extraction"):

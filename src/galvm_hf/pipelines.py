@@ -25,8 +25,8 @@ from transformers.pipelines.image_classification import ImageClassificationPipel
 from transformers.pipelines.image_feature_extraction import ImageFeatureExtractionPipeline
 
 from .configuration_galvm import GalvmConfig
-from .data.readers import FITS_SUFFIXES, read_stamp
-from .data.stamp import Stamp
+from .data.readers import ARRAY_SUFFIXES, FITS_SUFFIXES, read_stamp
+from .data.stamp import NANOMAGGY, Stamp
 
 
 class _GalaxyInputs:
@@ -41,21 +41,27 @@ class _GalaxyInputs:
         """One image to `pixel_values` float [1, 3, H, W]: display range, channels g, r, z.
 
         Args:
-            image: Path of a picture, FITS cube or `.npy`, a URL, a PIL image, a `Stamp`, or an array or tensor.
+            image: Path of a picture, of FITS or of `.npy` and `.npz`, a URL, a PIL image, a `Stamp`, or an array or
+                tensor. FITS of one file a band is `name-{band}.fits`.
             bands: Names of the planes where `image` is an array of flux; files and stamps bring their own.
             timeout: Seconds to wait for a URL.
             **options: Of the image processor.
 
         Raises:
-            UnreadableStampError: If a file cannot be read.
-            ValueError: If the image processor cannot read the image, or it is a batch.
+            UnreadableStampError: If a file cannot be read, misses g, r or z, or is in other units than nanomaggies
+                and no `zero_point` is given.
+            ValueError: If `zero_point` is given for flux of stated units, the image processor cannot read the image, or
+                it is a batch.
         """
         if isinstance(image, str | Path):
-            if str(image).lower().endswith((*FITS_SUFFIXES, ".npy")):
+            if str(image).lower().endswith((*FITS_SUFFIXES, *ARRAY_SUFFIXES)):
                 image = read_stamp(image)
             else:
                 image, bands = load_image(str(image), timeout=timeout), None
         if isinstance(image, Stamp):
+            if "zero_point" in options and image.units == NANOMAGGY:
+                raise ValueError(f"The flux of {image.source} is in nanomaggies: leave `zero_point` out.")
+            image = image.select(units=None if "zero_point" in options else NANOMAGGY)
             image, bands = image.pixels, image.bands
         if getattr(image, "ndim", 0) > 3:
             raise ValueError(f"An image has shape {tuple(image.shape)}: give a batch as a list of single images.")

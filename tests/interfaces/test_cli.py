@@ -60,7 +60,7 @@ def test_embed_writes_features_and_carries_columns(tiny_checkpoint, tmp_path):
     assert np.isfinite(features).all()
     with (out.parent / "features.skipped.csv").open() as stream:
         skipped = list(csv.DictReader(stream))
-    assert [row["path"].split("/")[-1] for row in skipped] == ["a.parquet:1", "c.npy (c.npy)"]
+    assert [row["path"].split("/")[-1] for row in skipped] == ["a.parquet:1", "c.npy"]
     assert all(row["path"] in done.stderr for row in skipped)
     assert sorted(path.name for path in out.parent.iterdir()) == ["features.parquet", "features.skipped.csv"]
 
@@ -100,6 +100,31 @@ def test_embedding_nothing_fails_and_leaves_an_older_file(tiny_checkpoint, tmp_p
     assert "no.fits: does not exist" in done.stderr
     assert out.read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["features.parquet"]
+
+
+def test_embedding_selects_g_r_z_and_skips_flux_of_unknown_zero_point(tiny_checkpoint, tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    flux = np.random.default_rng(0).normal(size=(4, 64, 64)).astype(np.float32)
+    (tmp_path / "in").mkdir()
+    for name, planes, header in (
+        ("a.fits", flux[[0, 1, 3]], {"BANDS": "grz"}),
+        ("b.fits", flux, {"BANDS": "griz"}),
+        ("c.fits", flux, {"BANDS": "griz", "BUNIT": "adu"}),
+        ("d.fits", flux[:3], {"BANDS": "gri"}),
+    ):
+        fits.PrimaryHDU(planes, fits.Header(header)).writeto(tmp_path / "in" / name)
+    out = tmp_path / "features.parquet"
+    done = run(app, ["embed", str(tmp_path / "in"), "--out", str(out), "--model", str(tiny_checkpoint)])
+    assert done.exit_code == 0, done.stderr
+    table = pq.read_table(out)
+    assert table["id"].to_pylist() == ["a.fits", "b.fits"]
+    np.testing.assert_allclose(*table["features"].to_pylist(), atol=1e-5)
+    with out.with_suffix(".skipped.csv").open() as stream:
+        causes = [row["cause"] for row in csv.DictReader(stream)]
+    assert causes == [
+        "is in adu, which no zero point turns into nanomaggy",
+        "has the bands g, r, i, and not z",
+    ]
 
 
 def test_real_flux_is_embedded(galvm_data, tiny_checkpoint, tmp_path):

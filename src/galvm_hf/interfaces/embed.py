@@ -33,11 +33,17 @@ class Encoder:
     adaptive_crop: bool = True
 
     def prepare(self, stamps: Sequence[Stamp]) -> Any:
-        """Display images [B, 3, H, W] in [0, 1] of stamps, flux and pictures mixed, in their order."""
+        """Display images [B, 3, H, W] in [0, 1] of stamps, flux and pictures mixed, in their order.
+
+        Raises:
+            UnreadableStampError: If flux misses g, r or z, or is not in nanomaggies.
+            ValueError: If the image processor refuses a stamp.
+        """
         import torch
 
         pixel_values = []
-        for bands, alike in groupby(stamps, key=lambda stamp: stamp.bands):
+        selected = [stamp.select() for stamp in stamps]
+        for bands, alike in groupby(selected, key=lambda stamp: stamp.bands):
             inputs = self.image_processor(
                 [stamp.pixels for stamp in alike],
                 bands=bands,
@@ -187,6 +193,9 @@ def embed_files(
 def _is_usable(encoder: Encoder, stamp: Stamp, on_error: Callable[[UnreadableStampError], None]) -> bool:
     try:
         encoder.prepare([stamp])
+    except UnreadableStampError as error:
+        on_error(error)
+        return False
     except ValueError as error:
         on_error(
             UnreadableStampError(f"{stamp.source} ({stamp.id})", str(error).rstrip("."), "Leave it out or mend it")

@@ -114,6 +114,7 @@ def _batches(
     for stamp in tqdm(iter_stamps([source]), desc="Features", unit=" stamps", disable=None):
         if stamp.columns.get(label) is None:
             continue
+        stamp = stamp.select()
         images.append(image_processor(stamp.pixels, bands=stamp.bands, return_tensors="pt").pixel_values)
         names.append(str(stamp.columns[label]))
         if len(images) == 64:

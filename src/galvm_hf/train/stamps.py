@@ -6,6 +6,7 @@ import torch
 from tqdm import tqdm
 
 from ..data.readers import iter_stamps
+from ..data.stamp import UnreadableStampError
 from ..image_processing_galvm import GalvmImageProcessor
 
 
@@ -28,7 +29,11 @@ def load_stamps(sources: list[Path], image_processor: GalvmImageProcessor, show_
     stamps = iter_stamps(sources, on_error=skipped.append)
     for stamp in tqdm(stamps, desc="Reading stamps", unit=" stamps", disable=not show_progress):
         try:
+            stamp = stamp.select()
             pixel_values = image_processor(stamp.pixels, bands=stamp.bands, return_tensors="pt").pixel_values[0]
+        except UnreadableStampError as error:
+            skipped.append(error)
+            continue
         except ValueError as error:
             skipped.append(ValueError(f"{stamp.source} ({stamp.id}): {error}"))
             continue

@@ -75,5 +75,5 @@ def hdf5_file(flux, tmp_path_factory):
     with h5py.File(path, "w") as file:
         file["images"] = flux
         file["label"] = np.arange(ROWS) % 3
-        file["id"] = [f"galaxy-{row}" for row in range(ROWS)]
+        file["id"] = np.array([f"galaxy-{row}" for row in range(ROWS)], dtype="S")
     return path

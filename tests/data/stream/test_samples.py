@@ -124,7 +124,8 @@ def test_colours_are_in_the_order_of_wavelength():
     ("record", "cause"),
     [
         (Record("a", None, {}), "holds no image bytes"),
-        (Record("a", b"<html>", {}), "is not a readable picture"),
+        (Record("a", b"<html>", {}), "is a web page"),
+        (Record("a", b"abc", {}), "is not a readable picture"),
         (Record("a", b"0" * 12, {}, (3, 2, 2), "g,r,z"), "cannot reshape"),
         (Record("a", b"\0" * 24, {}, (3, 1, 2), "g,r,i"), r"bands .*'i'"),
         (Record("a", np.full(12, np.nan, "<f4").tobytes(), {}, (3, 2, 2), "g,r,z"), "no pixel that is finite"),

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ...image_transforms_galvm import BANDS, Crop, apply_crop, fill_hidden, find_crop, flux_to_display, rim_median
+from ..readers.pictures import decode_picture
 from .sources import Record
 
 # Keeps the random numbers of augmentation apart from those of the order, which have fewer words.
@@ -131,12 +132,8 @@ def _decode(record: Record) -> np.ndarray:
     if not record.image:
         raise ValueError("holds no image bytes")
     if record.shape is None:
-        # OpenCV decodes to blue, green, red, which is the order of g, r, z.
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        picture = cv2.imdecode(np.frombuffer(record.image, np.uint8), flags)
-        if picture is None:
-            raise ValueError("is not a readable picture")
-        return np.multiply(picture, np.float32(1 / 255), dtype=np.float32)
+        picture = decode_picture(record.image, record.id)  # red, green, blue, which stand for z, r, g
+        return np.multiply(picture[..., ::-1], np.float32(1 / 255), dtype=np.float32)
     bands = tuple(record.bands.split(",")) if record.bands else BANDS
     flux = np.frombuffer(record.image, dtype="<f4").reshape(record.shape)
     if flux.ndim != 3 or len(flux) != len(bands) or not set(BANDS) <= set(bands):

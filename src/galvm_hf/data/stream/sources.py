@@ -4,7 +4,7 @@ A source reads its rows in units, and knows how many rows each has before it rea
 `hf://datasets/owner/name/*.parquet` is the Hub.
 """
 
-import json
+import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..stamp import DEFAULT_BANDS, UnreadableStampError
+from ..readers.arrays import as_scalars, bands_of_array
+from ..readers.checks import damage
+from ..readers.hdf5 import find_images, open_hdf5, rows_at_once
+from ..readers.parquet import FLUX, IDENTITY_COLUMNS, IMAGE, SHAPE
+from ..readers.webdataset import iter_members, read_columns
+from ..stamp import UnreadableStampError
 
-SUFFIXES = (".parquet", ".h5", ".hdf5", ".tar")
-IDENTITY_COLUMNS = ("id", "objid")
 # A unit is held in memory with all its neighbours in a window.
 LARGEST_UNIT = 1 << 30  # bytes
 # What is read at once where the file itself has no such grouping.
-HDF5_ROWS = 16
+HDF5_BYTES = 2**22
 TAR_ROWS = 128
 OPEN_FILES = 16
 OPENING_THREADS = 16
@@ -115,12 +118,13 @@ class ParquetSource(Source):
     def _file(self) -> Any:
         import pyarrow.parquet as pq
 
-        return self._files.get(self.path, lambda file: pq.ParquetFile(file, pre_buffer=True))
+        options = {"pre_buffer": True, "page_checksum_verification": True}
+        return self._files.get(self.path, lambda file: pq.ParquetFile(file, **options))
 
     def _find_units(self) -> list[int]:
         file = self._file()
         names = file.schema_arrow.names
-        self._pixels = next((name for name in ("image", "flux") if name in names), None)
+        self._pixels = next((name for name in (IMAGE, FLUX) if name in names), None)
         if self._pixels is None:
             raise UnreadableStampError(
                 self.path, "has neither a column `image` nor `flux`", "Write it with `galvm prepare shards`"
@@ -128,8 +132,8 @@ class ParquetSource(Source):
         self._require(names)
         self._identity = next((name for name in IDENTITY_COLUMNS if name in names), None)
         self._read = set(filter(None, (self._pixels, self._identity, *self._columns)))
-        if self._pixels == "flux":
-            self._read |= {"shape", *({"bands"} & set(names))}
+        if self._pixels == FLUX:
+            self._read |= {SHAPE, *({"bands"} & set(names))}
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
         largest = max((group.total_byte_size for group in groups), default=0)
         if largest > LARGEST_UNIT:
@@ -141,64 +145,48 @@ class ParquetSource(Source):
         return [group.num_rows for group in groups]
 
     def read(self, unit: int) -> Callable[[int], Record]:
-        try:
+        with damage(f"{self.path}, row group {unit}", "part of a Parquet file", "Fetch the file again"):
             table = self._file().read_row_group(unit, columns=sorted(self._read), use_threads=False)
             columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-            if self._pixels == "image":
-                columns["image"] = columns["image"].field("bytes")
-        except Exception as error:
-            place = f"{self.path}, row group {unit}"
-            raise UnreadableStampError(place, f"cannot be read ({error})", "Fetch the file again") from error
+            if self._pixels == IMAGE:
+                columns[IMAGE] = columns[IMAGE].field("bytes")
 
         def record(row: int) -> Record:
             values = {name: columns[name][row].as_py() for name in self._read}
             identity = values.get(self._identity)
             name = f"{self.path}:{unit}:{row}" if identity is None else str(identity)
             asked = {column: values[column] for column in self._columns}
-            return Record(name, values[self._pixels], asked, values.get("shape"), values.get("bands"))
+            return Record(name, values[self._pixels], asked, values.get(SHAPE), values.get("bands"))
 
         return record
 
 
 class Hdf5Source(Source):
-    """Runs of rows of an HDF5 file as ssl-legacysurvey (Stein et al. 2022) writes it: `images` N x 3 x H x W."""
+    """Runs of rows of an HDF5 file as ssl-legacysurvey (Stein et al. 2021) writes it: `images` N x 3 x H x W."""
 
-    def _file(self) -> Any:
-        try:
-            import h5py
-        except ImportError as error:
-            raise ImportError('Streaming HDF5 needs h5py: pip install "galvm_hf[data]"') from error
-
-        return self._files.get(self.path, lambda file: h5py.File(file, "r"))
+    def _datasets(self) -> tuple[Any, dict[str, Any]]:
+        return self._files.get(self.path, lambda file: find_images(open_hdf5(file), self.path))
 
     def _find_units(self) -> list[int]:
-        file = self._file()
-        images = file.get("images")
-        if images is None or getattr(images, "ndim", 0) != 4 or images.shape[1] != len(DEFAULT_BANDS):
-            raise UnreadableStampError(
-                self.path, "has no dataset `images` of shape [N, 3, H, W]", "Write flux there, in the order g, r, z"
-            )
-        present = [name for name, item in file.items() if getattr(item, "shape", ())[:1] == images.shape[:1]]
-        self._require(present)
-        self._identity = next((name for name in IDENTITY_COLUMNS if name in present), None)
-        self._rows = max(HDF5_ROWS, images.chunks[0] if images.chunks else 1)
-        full, rest = divmod(len(images), self._rows)
-        return [self._rows] * full + [rest] * (rest > 0)
+        images, columns = self._datasets()
+        if bands_of_array(images.shape[1:], images.dtype, self.path) is None:
+            raise UnreadableStampError(self.path, "holds pictures", "Write them with `galvm prepare shards`")
+        self._require(columns)
+        self._identity = next((name for name in IDENTITY_COLUMNS if name in columns), None)
+        self._rows = rows_at_once(images, HDF5_BYTES)
+        return _runs(len(images), self._rows)
 
     def read(self, unit: int) -> Callable[[int], Record]:
         rows = slice(unit * self._rows, unit * self._rows + int(self.unit_rows[unit]))
-        try:
-            file = self._file()
-            flux = np.asarray(file["images"][rows], dtype="<f4")
-            columns = {name: file[name][rows] for name in filter(None, {*self._columns, self._identity})}
-        except Exception as error:
-            place = f"{self.path}, row {rows.start}"
-            raise UnreadableStampError(place, f"cannot be read ({error})", "Fetch the file again") from error
+        with damage(f"{self.path}, row {rows.start}", "part of an HDF5 file", "Fetch the file again"):
+            images, columns = self._datasets()
+            flux = images[rows].astype("<f4", copy=False)
+            wanted = filter(None, {*self._columns, self._identity})
+            values = {name: as_scalars(columns[name][rows]) for name in wanted}
 
         def record(row: int) -> Record:
-            values = {name: _plain(column[row]) for name, column in columns.items()}
-            name = str(values[self._identity]) if self._identity else f"{self.path}:{rows.start + row}"
-            asked = {column: values[column] for column in self._columns}
+            name = str(values[self._identity][row]) if self._identity else f"{self.path}:{rows.start + row}"
+            asked = {column: values[column][row] for column in self._columns}
             return Record(name, flux[row].tobytes(), asked, flux.shape[1:])
 
         return record
@@ -211,53 +199,52 @@ class WebDatasetSource(Source):
     COLUMNS = ("json", "cls")
 
     def _find_units(self) -> list[int]:
-        import tarfile
-
         import fsspec
 
         samples: dict[str, dict[str, tuple[int, int]]] = {}
-        try:
-            with fsspec.open(self.path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-                for member in archive:
-                    key, _, ending = member.name.partition(".")
-                    if member.isfile() and ending.lower() in (*self.PICTURES, *self.COLUMNS):
-                        samples.setdefault(key, {})[ending.lower()] = (member.offset_data, member.size)
-        except (OSError, tarfile.TarError) as error:
-            remedy = "Give an uncompressed tar file: a compressed one has no random access"
-            raise UnreadableStampError(self.path, f"is not a readable tar file ({error})", remedy) from error
-        self._samples = [(key, parts) for key, parts in samples.items() if any(name in parts for name in self.PICTURES)]
+        with (
+            damage(self.path, "tar file", "Give an uncompressed tar file: others have no random access"),
+            fsspec.open(self.path, "rb") as stream,
+            tarfile.open(fileobj=stream, mode="r:") as archive,
+        ):
+            for key, ending, member in iter_members(archive, self.path):
+                if ending in (*self.PICTURES, *self.COLUMNS):
+                    samples.setdefault(key, {})[ending] = (member.offset_data, member.size)
+        self._samples = [(key, parts) for key, parts in samples.items() if not parts.keys().isdisjoint(self.PICTURES)]
         if not self._samples:
             raise UnreadableStampError(self.path, "holds no pictures", f"Pack {', '.join(self.PICTURES)} files in it")
-        full, rest = divmod(len(self._samples), TAR_ROWS)
-        return [TAR_ROWS] * full + [rest] * (rest > 0)
+        return _runs(len(self._samples), TAR_ROWS)
 
     def read(self, unit: int) -> Callable[[int], Record]:
         import fsspec
 
         samples = []
-        with fsspec.open(self.path, "rb") as stream:
+        with damage(self.path, "tar file", "Fetch it again"), fsspec.open(self.path, "rb") as stream:
             for key, parts in self._samples[unit * TAR_ROWS : (unit + 1) * TAR_ROWS]:
                 contents = {}
                 for ending, (offset, size) in parts.items():
                     stream.seek(offset)
                     contents[ending] = stream.read(size)
                 samples.append((key, contents))
-        return lambda row: self._record(*samples[row])
 
-    def _record(self, key: str, contents: dict[str, bytes]) -> Record:
-        try:
-            columns = json.loads(contents["json"]) if "json" in contents else {}
-            if "cls" in contents:
-                columns["cls"] = int(contents["cls"])
-        except ValueError as error:
-            place = f"{self.path}, {key}"
-            raise UnreadableStampError(place, f"has unreadable columns ({error})", "Pack it again") from error
-        self._require(columns)
-        picture = next(contents[name] for name in self.PICTURES if name in contents)
-        return Record(key, picture, {column: columns[column] for column in self._columns})
+        def record(row: int) -> Record:
+            key, contents = samples[row]
+            columns = read_columns(contents, f"{self.path}:{key}")
+            self._require(columns)
+            picture = next(contents[name] for name in self.PICTURES if name in contents)
+            return Record(key, picture, {column: columns[column] for column in self._columns})
+
+        return record
+
+
+def _runs(rows: int, length: int) -> list[int]:
+    """Lengths of the runs that so many rows make."""
+    full, rest = divmod(rows, length)
+    return [length] * full + [rest] * (rest > 0)
 
 
 KINDS = {".parquet": ParquetSource, ".h5": Hdf5Source, ".hdf5": Hdf5Source, ".tar": WebDatasetSource}
+SUFFIXES = tuple(KINDS)
 
 
 def open_sources(sources: Sequence[str], columns: Sequence[str]) -> list[Source]:
@@ -303,7 +290,3 @@ def _find_files(sources: Sequence[str]) -> list[str]:
         local = "file" in np.atleast_1d(filesystem.protocol)
         found += [name if local else filesystem.unstrip_protocol(name) for name in sorted(paths)]
     return found
-
-
-def _plain(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value.item() if hasattr(value, "item") else value

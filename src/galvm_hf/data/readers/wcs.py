@@ -1,0 +1,35 @@
+"""The celestial WCS of an image, and its pixel scale."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+
+def celestial_wcs(header: Any) -> tuple[Any, float | None]:
+    """The two-dimensional celestial `astropy.wcs.WCS` of a FITS header and its arcseconds per pixel, or twice `None`.
+
+    A broken WCS loses the scale, not the image.
+    """
+    from astropy.wcs import WCS
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # obsolete keywords of old surveys: the scale is right all the same
+        try:
+            wcs = WCS(header).celestial
+            scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600 if wcs.has_celestial else math.nan
+        except Exception:
+            return None, None
+    return (wcs, scale) if math.isfinite(scale) and scale > 0 else (None, None)
+
+
+def celestial_wcs_from_text(text: str) -> Any:
+    """The same WCS from the text of a header, cards of 80 characters or lines."""
+    try:
+        from astropy.io import fits
+    except ImportError as error:
+        raise ImportError('Reading a WCS needs astropy: pip install "galvm_hf[data]"') from error
+
+    return celestial_wcs(fits.Header.fromstring(text, sep="\n" if "\n" in text else ""))[0]
