@@ -1,11 +1,12 @@
 """The command line, `galvm`. Each command says what it does; what it does stands in the modules beside this one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .console import list_skipped, plain_errors, print_table
+from .prepare import prepare_app
 
 app = typer.Typer(
     help="GaLVM: features, restoration and inpainting of galaxy images.",
@@ -15,8 +16,7 @@ app = typer.Typer(
 )
 evaluate_app = typer.Typer(help="Measure a checkpoint on labelled galaxies.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
-
-SKIPPED_SHOWN = 10
+app.add_typer(prepare_app, name="prepare")
 
 ModelOption = Annotated[
     str, typer.Option(help="`galvm` (the released checkpoint), a directory, or the name of a model on the Hub.")
@@ -28,7 +28,7 @@ BatchOption = Annotated[int, typer.Option(min=1, help="Galaxies per step; fewer 
 @app.command()
 def info() -> None:
     """Show versions, devices, model sizes and the released checkpoint."""
-    with _plain_errors():
+    with plain_errors():
         from .info import describe_installation
 
         for heading, facts in describe_installation().items():
@@ -60,12 +60,12 @@ def embed(
 
         galvm embed survey.parquet a.fits b.jpg --batch-size 64 --device cuda
     """
-    with _plain_errors():
+    with plain_errors():
         from .embed import embed_files, load_encoder
 
         encoder = load_encoder(model, device, crop)
         summary = embed_files(images, out, encoder, model, batch_size)
-        _list_skipped(summary.skipped)
+        list_skipped(summary.skipped)
         if not summary.number:
             raise ValueError(f"Nothing was embedded, so {out} was not written.")
         typer.echo(f"{summary.number} galaxies embedded in {out}, {len(summary.skipped)} skipped.")
@@ -86,7 +86,7 @@ def install(
 
         galvm install --remove
     """
-    with _plain_errors():
+    with plain_errors():
         from ..checkpoints import released_checkpoint
         from .install import install_checkpoint, remove_installation
 
@@ -112,7 +112,7 @@ def export(
 
         galvm export galvm
     """
-    with _plain_errors():
+    with plain_errors():
         from ..checkpoints import released_checkpoint
         from .install import export_checkpoint
 
@@ -140,14 +140,14 @@ def demo(
 
         galvm demo --data labelled.parquet --number 1000 --out my-demo
     """
-    with _plain_errors():
+    with plain_errors():
         from .demo import probe_row, run_demo
 
         summary = run_demo(out, model, data or (), number, device)
-        _list_skipped(summary.skipped)
+        list_skipped(summary.skipped)
         kind = "real images" if data else "simulated galaxies"
         typer.secho(f"{summary.number} {kind}", bold=True)
-        _print_table([probe_row(name, result) for name, result in summary.probes.items()])
+        print_table([probe_row(name, result) for name, result in summary.probes.items()])
         for note in summary.notes:
             typer.echo(note)
         typer.echo(f"Open {summary.report.resolve()}")
@@ -168,7 +168,7 @@ def probe(
 
         galvm evaluate probe --train train.parquet --test test.parquet --label label
     """
-    with _plain_errors():
+    with plain_errors():
         from .demo import probe_row
         from .embed import load_encoder
         from .evaluate import probe_files
@@ -176,30 +176,4 @@ def probe(
         results = probe_files(train, test, load_encoder(model, device), label, batch_size)
         first = next(iter(results.values()))
         typer.echo(f"{first.n_train} galaxies to train on, {first.n_test} to test on; balanced accuracy, 95 % interval")
-        _print_table([probe_row(name, result) for name, result in results.items()])
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What went wrong in one line and exit code 1, for everything that a user can mend."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # that of loading weights, which takes no time
-    try:
-        yield
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        typer.secho(f"Error: {' '.join(str(error).split()) or type(error).__name__}", fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from None
-
-
-def _list_skipped(skipped: list) -> None:
-    for error in skipped[:SKIPPED_SHOWN]:
-        typer.echo(f"skipped {error}", err=True)
-    if len(skipped) > SKIPPED_SHOWN:
-        typer.echo(f"... and {len(skipped) - SKIPPED_SHOWN} more", err=True)
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_table([probe_row(name, result) for name, result in results.items()])

@@ -1,6 +1,5 @@
 """Features of galaxy stamps, from any files to one Parquet file."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.readers import iter_stamps, summarise_sources
+from ..data.skipped import write_skipped
 from ..data.stamp import Stamp, UnreadableStampError
 from ..files import whole_file
 from .install import NAME
@@ -186,7 +186,8 @@ def embed_files(
             writer.write_batch(_record_batch(batch, features, schema, carried))
             summary.number += len(batch)
             progress.update(len(batch))
-    _write_skipped(out.with_suffix(".skipped.csv"), summary)
+    if summary.number:
+        write_skipped(out.with_suffix(".skipped.csv"), summary.skipped)
     return summary
 
 
@@ -234,15 +235,3 @@ def _record_batch(batch: list[Stamp], features: Any, schema: Any, carried: dict[
             values = [None if value is None else str(value) for value in values]
         arrays.append(pa.array(values, kind))
     return pa.record_batch(arrays, schema=schema)
-
-
-def _write_skipped(path: Path, summary: EmbedSummary) -> None:
-    """List what was skipped; a list from an earlier run does not stay behind."""
-    if not summary.number or not summary.skipped:
-        if summary.number:
-            path.unlink(missing_ok=True)
-        return
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["path", "cause", "remedy"])
-        rows.writerows((error.path, error.cause, error.remedy) for error in summary.skipped)

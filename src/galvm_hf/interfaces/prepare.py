@@ -1,0 +1,113 @@
+"""`galvm prepare`: stamps from the sky, and stamps into shards."""
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import list_skipped, plain_errors
+
+prepare_app = typer.Typer(
+    help="Make data ready: cut stamps from surveys, pack stamps into shards.", no_args_is_help=True
+)
+
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Start anew where the files of another job, or of this one, are.")
+]
+
+
+class CutoutFormat(StrEnum):
+    """What `galvm prepare cutouts` writes."""
+
+    FITS = "fits"
+    PARQUET = "parquet"
+
+
+@prepare_app.command()
+def cutouts(
+    images: Annotated[
+        str, typer.Option(help="Survey images, one a band: `brick-{band}.fits`, with `*` where bricks differ.")
+    ],
+    catalog: Annotated[Path, typer.Option(help="FITS table, VOTable, ECSV or CSV with the objects' positions.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    size: Annotated[int, typer.Option(min=2, help="Height and width of a stamp in pixels.")] = 192,
+    bands: Annotated[str, typer.Option(help="What stands in the place of `{band}`, separated by commas.")] = "g,r,z",
+    pixel_scale: Annotated[
+        float, typer.Option(help="Arcseconds per pixel; images of another scale are resampled to it.")
+    ] = 0.262,
+    ra_column: Annotated[str | None, typer.Option(help="Right ascension, if not `ra`, `RAJ2000`, ...")] = None,
+    dec_column: Annotated[str | None, typer.Option(help="Declination, if not `dec`, `DEJ2000`, ...")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Names, if not `id`, `objid`, `source_id`, ...")] = None,
+    format: Annotated[CutoutFormat, typer.Option(help="FITS files, one an object, or Parquet shards.")] = "fits",
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Cut a stamp of each catalogued object from survey images.
+
+    Each object is taken from the image in which it lies farthest from the edges. What an image does not reach is NaN;
+    `padded` says how much of the stamp that is. Positions are in degrees unless the catalogue states another unit.
+    Objects without a stamp are listed in `skipped.csv`. A job that was stopped goes on when it is started again.
+
+    Examples:
+
+        galvm prepare cutouts --images 'brick-{band}.fits' --catalog cat.fits --size 192 --out stamps/
+
+        galvm prepare cutouts --images 'bricks/*/legacysurvey-*-image-{band}.fits.fz' --catalog cat.csv --out shards/
+        --format parquet
+    """
+    with plain_errors():
+        from ..data.cutouts import plan_cutouts, read_catalogue, write_fits_cutouts, write_parquet_cutouts
+
+        catalogue = read_catalogue(catalog, ra_column, dec_column, id_column)
+        names = [band.strip() for band in bands.split(",") if band.strip()]
+        plan = plan_cutouts(images, catalogue, size, names, pixel_scale)
+        if format == CutoutFormat.FITS:
+            summary = write_fits_cutouts(plan, out, overwrite)
+        else:
+            summary = write_parquet_cutouts(plan, out, _command(), overwrite=overwrite)
+        list_skipped(summary.skipped)
+        typer.echo(
+            f"{summary.number} stamps in {out}, {summary.continued} of them from an earlier run, {summary.at_edge} at "
+            f"an edge; {len(summary.skipped)} objects without a stamp."
+        )
+
+
+@prepare_app.command()
+def shards(
+    sources: Annotated[list[Path], typer.Argument(help="Stamps: files of any kind that is read, and folders of them.")],
+    out: Annotated[Path, typer.Option(help="Directory of the dataset.")],
+    shard_size: Annotated[str, typer.Option(help="Size of a shard: `256MB`, `1GB`, `64MiB`.")] = "256MB",
+    name: Annotated[str | None, typer.Option(help="Name of the dataset, for its card.")] = None,
+    license: Annotated[str | None, typer.Option(help="License as the Hub spells it: `cc-by-4.0`.")] = None,
+    split: Annotated[str, typer.Option(help="Name of the split; each split is a run of its own.")] = "train",
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Pack stamps into Parquet shards with a dataset card, as the Hub and `load_dataset` read them.
+
+    Pictures keep their bytes. What cannot be read is listed in `<split>.skipped.csv`. A job that was stopped goes on
+    when it is started again, and ends with the same files.
+
+    Examples:
+
+        galvm prepare shards stamps/ --out dataset/ --shard-size 256MB
+
+        galvm prepare shards test.h5 --out dataset/ --split test --name "My galaxies" --license cc-by-4.0
+    """
+    with plain_errors():
+        from datasets.utils.py_utils import convert_file_size_to_int
+
+        from ..data.shards import repack_sources
+
+        size = convert_file_size_to_int(shard_size)
+        summary = repack_sources(sources, out, split, size, name, license, _command(), overwrite)
+        list_skipped(summary.skipped)
+        typer.echo(
+            f"{summary.number} stamps in {out}, {summary.continued} of them from an earlier run, "
+            f"{len(summary.skipped)} skipped. The card is {summary.card}."
+        )
+
+
+def _command() -> str:
+    return shlex.join(["galvm", *sys.argv[1:]])
