@@ -206,7 +206,7 @@ def _search_image(display: np.ndarray) -> np.ndarray:
     height, width = display.shape[-2:]
     factor = max(1, math.ceil(max(height, width) / _SEARCH_SIDE))
     small = (math.ceil(width / factor), math.ceil(height / factor))
-    grey = sum(cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in display) / len(display)
+    grey = cv2.resize(sum(display), small, interpolation=cv2.INTER_AREA) / len(display)
     return cv2.GaussianBlur(grey, (5, 5), 1.0)
 
 

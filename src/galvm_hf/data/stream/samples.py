@@ -51,19 +51,17 @@ class Augmentation:
             size: Height and width of the result, px.
             random: What to draw from.
         """
-        mirror, turn, zoom, *shift = random.random(5)
+        mirror, turn, zoom, right, down = random.random(5).tolist()
         angle = {"free": 2 * math.pi * turn, "quarter": math.pi / 2 * int(4 * turn), None: 0.0}[self.rotation]
-        side = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * zoom
-        scale = np.array([crop.width, crop.height]) * side / size
-        centre = np.array([crop.left + crop.width / 2, crop.top + crop.height / 2])
-        centre += self.shift * (2 * np.array(shift) - 1) * (crop.width, crop.height)
-        cos, sin = math.cos(angle), math.sin(angle)
-        linear = scale[:, None] * np.array([[cos, -sin], [sin, cos]])
-        if self.flip and mirror < 0.5:
-            linear[:, 0] *= -1
+        side = (self.zoom[0] + (self.zoom[1] - self.zoom[0]) * zoom) / size
+        flip = -1 if self.flip and mirror < 0.5 else 1
+        x = side * crop.width * flip * math.cos(angle), -side * crop.width * math.sin(angle)
+        y = side * crop.height * flip * math.sin(angle), side * crop.height * math.cos(angle)
+        centre_x = crop.left + crop.width * (0.5 + self.shift * (2 * right - 1))
+        centre_y = crop.top + crop.height * (0.5 + self.shift * (2 * down - 1))
         # a pixel's centre lies half a pixel behind its corner, from which boxes are measured
-        offset = centre - 0.5 - linear @ np.full(2, (size - 1) / 2)
-        return np.column_stack([linear, offset])
+        middle = (size - 1) / 2
+        return np.array([(*x, centre_x - 0.5 - middle * sum(x)), (*y, centre_y - 0.5 - middle * sum(y))])
 
 
 class Sample(NamedTuple):
@@ -132,8 +130,8 @@ def _decode(record: Record) -> np.ndarray:
     if not record.image:
         raise ValueError("holds no image bytes")
     if record.shape is None:
-        picture = decode_picture(record.image, record.id)  # red, green, blue, which stand for z, r, g
-        return np.multiply(picture[..., ::-1], np.float32(1 / 255), dtype=np.float32)
+        picture = cv2.cvtColor(decode_picture(record.image, record.id), cv2.COLOR_RGB2BGR)  # red stands for z
+        return np.multiply(picture, np.float32(1 / 255), dtype=np.float32)
     bands = tuple(record.bands.split(",")) if record.bands else BANDS
     flux = np.frombuffer(record.image, dtype="<f4").reshape(record.shape)
     if flux.ndim != 3 or len(flux) != len(bands) or not set(BANDS) <= set(bands):
@@ -156,10 +154,12 @@ def _warp(display: np.ndarray, source_of: np.ndarray, size: int) -> np.ndarray:
         `[size, size, 3]` float32. Area averages where the image shrinks, bilinear in between.
     """
     height, width = display.shape[:2]
-    shrink = math.sqrt(abs(np.linalg.det(source_of[:, :2])))
-    corners = source_of @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])
-    inside = corners.min() >= 0 and corners[0].max() <= width - 1 and corners[1].max() <= height - 1
+    (xx, xy, left), (yx, yy, top) = source_of.tolist()
+    columns = [left + size * step for step in (0, xx, xy, xx + xy)]
+    rows = [top + size * step for step in (0, yx, yy, yx + yy)]
+    inside = min(columns) >= 0 and max(columns) <= width - 1 and min(rows) >= 0 and max(rows) <= height - 1
     background = 0 if inside else [rim_median(plane) for plane in cv2.split(display)]
+    shrink = math.sqrt(abs(xx * yy - xy * yx))
     if shrink > 1:
         small = (max(1, round(width / shrink)), max(1, round(height / shrink)))
         display = cv2.resize(display, small, interpolation=cv2.INTER_AREA)
