@@ -1,6 +1,15 @@
 """Simulated galaxies with their true parameters: the embedded default data, labelled as simulation where shown."""
 
-from .galaxies import CLASSES, SimulatedGalaxies, simulate_galaxies
+from .galaxies import SimulatedGalaxies, render_galaxies, simulate_galaxies
+from .population import CLASSES, draw_galaxies
 from .survey import BANDS, PIXEL_SCALE
 
-__all__ = ["BANDS", "CLASSES", "PIXEL_SCALE", "SimulatedGalaxies", "simulate_galaxies"]
+__all__ = [
+    "BANDS",
+    "CLASSES",
+    "PIXEL_SCALE",
+    "SimulatedGalaxies",
+    "draw_galaxies",
+    "render_galaxies",
+    "simulate_galaxies",
+]

@@ -1,0 +1,203 @@
+"""Simulated stamps in files: Parquet shards with a dataset card, or a FITS cube each.
+
+Stamps are drawn in chunks. A stamp depends on the seed and the number of its chunk alone, so a job that was stopped
+goes on with the chunk it was in, and a longer job begins with the stamps of a shorter one.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...files import whole_file
+from ..stamp import NANOMAGGY, Stamp
+from .boxes import run_lengths
+from .galaxies import simulate_galaxies
+from .lens_stamps import KINDS, TRUTH, simulate_lenses
+from .population import CLASSES
+from .survey import BANDS, PIXEL_SCALE
+
+CHUNK = 48
+LABELS = {"galaxies": CLASSES, "lenses": ("other", "lens")}
+BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
+JOB_FILE = "simulation.json"
+
+
+def chunk_generator(seed: int, what: str, chunk: int) -> torch.Generator:
+    """A generator of its own for each chunk of each kind of simulation."""
+    entropy = [seed, *what.encode(), chunk]
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def iter_simulated(what: str, number: int, seed: int, size: int, start: int = 0) -> Iterator[Stamp]:
+    """Simulated stamps, from number `start` on.
+
+    Args:
+        what: "galaxies" or "lenses".
+        number: How many there are in all.
+        seed: Of the whole series.
+        size: Height and width in pixels.
+        start: How many to leave out at the beginning.
+    """
+    make: Callable[..., Iterator[Stamp]] = {"galaxies": _galaxy_stamps, "lenses": _lens_stamps}[what]
+    for chunk in range(start // CHUNK, -(-number // CHUNK)):
+        first = chunk * CHUNK
+        for index, stamp in enumerate(make(chunk_generator(seed, what, chunk), size, seed, first), first):
+            if start <= index < number:
+                yield stamp
+
+
+def write_stamp_shards(what: str, number: int, seed: int, size: int, directory: Path) -> int:
+    """Write simulated stamps to Parquet shards with a dataset card that calls them simulated.
+
+    Args:
+        what: "galaxies" or "lenses".
+        number: How many.
+        seed: Of the whole series.
+        size: Height and width in pixels.
+        directory: Empty, or left by the same job when it was stopped.
+
+    Returns:
+        How many of the stamps were there already.
+
+    Raises:
+        ValueError: If the directory holds anything else.
+        ImportError: If pyarrow, datasets, or for lenses caustics is not installed.
+    """
+    from tqdm import tqdm
+
+    from ... import __version__
+    from ..shards import ShardWriter, record_path, write_dataset_card
+
+    if not record_path(directory, "train").exists():
+        _refuse_other_files(directory)
+    job = {"simulation": what, "number": number, "seed": seed, "size": size}
+    names = {"label": LABELS[what]} | ({"kind": KINDS} if what == "lenses" else {})
+    columns = _lens_columns() if what == "lenses" else None
+    writer = ShardWriter(directory, columns=columns, class_names=names, job=job)
+    there = writer.rows
+    if not writer.complete:
+        with writer, tqdm(total=number, initial=there, unit="stamp", disable=None) as progress:
+            for stamp in iter_simulated(what, number, seed, size, there):
+                writer.write(stamp)
+                progress.update()
+            writer.facts |= {
+                "simulated": f"all {number:,} stamps; none is an observation",
+                "made by": f"`galvm simulate {what} --number {number} --seed {seed} --size {size}`, "
+                f"galvm_hf {__version__}",
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+    write_dataset_card(directory, f"Simulated {what}", "cc0-1.0")
+    return there
+
+
+def write_stamp_cubes(what: str, number: int, seed: int, size: int, directory: Path) -> int:
+    """Write simulated stamps to FITS cubes, one a stamp, the truth in their headers.
+
+    Arguments, return value and errors are those of `write_stamp_shards`.
+    """
+    from tqdm import tqdm
+
+    open_job(directory, {"simulation": what, "number": number, "seed": seed, "size": size})
+    there = 0  # files are written one after another, so what is there is a beginning
+    while there < number and (directory / f"{_name(what, seed, there)}.fits").exists():
+        there += 1
+    with tqdm(total=number, initial=there, unit="stamp", disable=None) as progress:
+        for stamp in iter_simulated(what, number, seed, size, there):
+            _write_cube(stamp, directory / f"{stamp.id}.fits")
+            progress.update()
+    return there
+
+
+def open_job(directory: Path, job: dict[str, Any]) -> None:
+    """Note in a directory what is being written to it, or see that it is what was being written before.
+
+    Raises:
+        ValueError: If the directory holds anything else.
+    """
+    path = directory / JOB_FILE
+    if not path.exists():
+        _refuse_other_files(directory)
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(job, indent=1), encoding="utf-8")
+    elif (earlier := json.loads(path.read_text(encoding="utf-8"))) != job:
+        raise ValueError(
+            f"{directory} is of another job, {earlier}, now {job}. Repeat that one, or give another --out."
+        )
+
+
+def _refuse_other_files(directory: Path) -> None:
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ValueError(f"{directory} holds other files already. Give an empty or a new directory with --out.")
+
+
+def _name(what: str, seed: int, index: int) -> str:
+    return f"{what}-{seed}-{index:08d}"
+
+
+def _galaxy_stamps(generator: torch.Generator, size: int, seed: int, first: int) -> Iterator[Stamp]:
+    galaxies = simulate_galaxies(CHUNK, generator, size)
+    for row, flux in enumerate(galaxies.flux.numpy()):
+        columns = {"label": CLASSES[galaxies.labels[row]]}
+        columns |= {name: value[row].item() for name, value in galaxies.truth.items()}
+        yield _stamp(flux, "galaxies", seed, first + row, columns)
+
+
+def _lens_stamps(generator: torch.Generator, size: int, seed: int, first: int) -> Iterator[Stamp]:
+    lenses = simulate_lenses(CHUNK, generator, size)
+    for row, flux in enumerate(lenses.flux.numpy()):
+        truth = {name: value[row].item() for name, value in lenses.truth.items()}
+        # what belongs to a lens has no value for the others
+        columns = {name: None if value != value else value for name, value in truth.items()}
+        columns |= {"label": LABELS["lenses"][lenses.labels[row]], "kind": KINDS[int(truth["kind"])]}
+        columns["images"] = None if columns["images"] is None else int(columns["images"])
+        box = lenses.boxes[row].tolist()
+        columns |= dict(zip(BOX, box if box[2] else [None] * 4, strict=True))
+        mask = run_lengths(lenses.masks[row].numpy(), 0, 0, (size, size)) if box[2] else None
+        columns["mask"] = mask and json.dumps(mask)
+        yield _stamp(flux, "lenses", seed, first + row, columns)
+
+
+def _stamp(flux: np.ndarray, what: str, seed: int, index: int, columns: dict[str, Any]) -> Stamp:
+    source = f"galvm simulate {what} --seed {seed}"
+    return Stamp(flux, BANDS, PIXEL_SCALE, _name(what, seed, index), source, NANOMAGGY, columns=columns)
+
+
+def _lens_columns() -> dict[str, Any]:
+    """Arrow types of what is known of a lens: the first stamp may be something else, and have no value for it."""
+    import pyarrow as pa
+
+    columns = {"label": pa.string()} | dict.fromkeys(TRUTH, pa.float32())
+    columns |= {"kind": pa.string(), "images": pa.int32()}
+    return columns | dict.fromkeys(BOX, pa.int32()) | {"mask": pa.string()}
+
+
+def _write_cube(stamp: Stamp, path: Path) -> None:
+    try:
+        from astropy.io import fits
+    except ImportError as error:
+        raise ImportError('Writing FITS needs astropy: pip install "galvm_hf[data]"') from error
+    header = fits.Header()
+    header["BANDS"] = "".join(BANDS)
+    header["BUNIT"] = NANOMAGGY
+    header["PIXSCALE"] = (PIXEL_SCALE, "arcsec per pixel")
+    header["OBJECT"] = stamp.id
+    header["SIMULATD"] = (True, "simulated, not observed")
+    for name, value in stamp.columns.items():
+        if value is not None and name != "mask":
+            header[f"HIERARCH TRUTH {name.upper()}"] = value
+    hdus = [fits.PrimaryHDU(stamp.pixels, header)]
+    if stamp.columns.get("mask"):
+        hdus.append(fits.ImageHDU(_decode_mask(json.loads(stamp.columns["mask"])).astype(np.uint8), name="MASK"))
+    with whole_file(path) as temporary:
+        fits.HDUList(hdus).writeto(temporary, checksum=True, overwrite=True)
+
+
+def _decode_mask(lengths: dict[str, list[int]]) -> np.ndarray:
+    values = np.arange(len(lengths["counts"])) % 2 == 1
+    return np.repeat(values, lengths["counts"]).reshape(lengths["size"], order="F")
