@@ -14,8 +14,8 @@ import time
 
 import torch
 
-from galvm_hf.data.simulate.fields import simulate_field
-from galvm_hf.data.simulate.lens_stamps import simulate_lenses
+from galvm_hf.data.simulate.fields.field import simulate_field
+from galvm_hf.data.simulate.lenses.stamps import simulate_lenses
 
 
 def time_stamps(number: int, rounds: int, size: int, lens_fraction: float) -> list[float]:

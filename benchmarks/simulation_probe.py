@@ -20,8 +20,8 @@ import torch
 
 from galvm_hf.data.readers import iter_stamps
 from galvm_hf.data.simulate import simulate_galaxies
-from galvm_hf.data.simulate.population import CLASSES
-from galvm_hf.data.simulate.sdss import simulate_sdss_pictures
+from galvm_hf.data.simulate.galaxies.population import CLASSES
+from galvm_hf.data.simulate.galaxies.sdss import simulate_sdss_pictures
 from galvm_hf.data.stamp import DEFAULT_BANDS, Stamp
 from galvm_hf.evaluation.probe import linear_probe
 from galvm_hf.interfaces.demo import probe_row

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from galvm_hf import GalvmImageProcessor
 from galvm_hf.data.readers import iter_stamps
 from galvm_hf.data.simulate import BANDS, CLASSES, simulate_galaxies
-from galvm_hf.data.simulate.sdss import simulate_sdss_pictures
+from galvm_hf.data.simulate.galaxies.sdss import simulate_sdss_pictures
 from galvm_hf.files import whole_file
 
 COLUMNS, TILE, GAP, HEADING = 10, 100, 2, 24

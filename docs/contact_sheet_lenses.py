@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from galvm_hf.data.simulate.fields import simulate_field
-from galvm_hf.data.simulate.lens_stamps import simulate_lenses
+from galvm_hf.data.simulate.fields.field import simulate_field
+from galvm_hf.data.simulate.lenses.stamps import simulate_lenses
 from galvm_hf.image_transforms_galvm import flux_to_display
 
 IMAGES = Path(__file__).parent / "images"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from galvm_hf.data.simulate.lens_stamps import KINDS
-from galvm_hf.data.simulate.population import CLASSES
-from galvm_hf.data.simulate.stamp_files import CHUNK, chunk_generator, iter_simulated
+from galvm_hf.data.simulate.files.stamps import CHUNK, chunk_generator, iter_simulated
+from galvm_hf.data.simulate.galaxies.population import CLASSES
+from galvm_hf.data.simulate.lenses.stamps import KINDS
 from galvm_hf.interfaces.simulate import simulate_app
 
 

@@ -7,6 +7,7 @@ import typer
 
 from .console import list_skipped, plain_errors, print_table
 from .prepare import prepare_app
+from .simulate import simulate_app
 
 app = typer.Typer(
     help="GaLVM: features, restoration and inpainting of galaxy images.",
@@ -17,6 +18,7 @@ app = typer.Typer(
 evaluate_app = typer.Typer(help="Measure a checkpoint on labelled galaxies.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(prepare_app, name="prepare")
+app.add_typer(simulate_app, name="simulate")
 
 ModelOption = Annotated[
     str, typer.Option(help="`galvm` (the released checkpoint), a directory, or the name of a model on the Hub.")

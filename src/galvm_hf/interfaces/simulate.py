@@ -82,7 +82,7 @@ def fields(
         galvm simulate fields --number 20 --seed 1 --size 2048 2048 --lenses 12 --out simulated-fields
     """
     with plain_errors():
-        from ..data.simulate.field_files import write_fields
+        from ..data.simulate.files import write_fields
 
         there = write_fields(number, seed, size, out, lenses, lookalikes)
         typer.echo(f"{number} simulated fields in {out}, {there} of them from an earlier run.")
@@ -90,7 +90,7 @@ def fields(
 
 def _write_stamps(what: str, number: int, seed: int, size: int, out: Path, file_format: StampFormat) -> None:
     with plain_errors():
-        from ..data.simulate.stamp_files import write_stamp_cubes, write_stamp_shards
+        from ..data.simulate.files import write_stamp_cubes, write_stamp_shards
 
         write = write_stamp_cubes if file_format is StampFormat.fits else write_stamp_shards
         there = write(what, number, seed, size, out)

@@ -225,16 +225,17 @@ def _occupied(grey: np.ndarray) -> tuple[tuple[float, float, float, float] | Non
     height, width = grey.shape
     middle = grey[3 * height // 8 : math.ceil(5 * height / 8), 3 * width // 8 : math.ceil(5 * width / 8)]
     isophote = max(_AREA_SIGMA * noise, _AREA_FLOOR, _AREA_OF_PEAK * (float(middle.max()) - sky))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((grey > sky + isophote).view(np.uint8), connectivity=8)
-    proven = np.bincount(labels[grey > sky + max(_PEAK_SIGMA * noise, _PEAK_FLOOR)], minlength=len(stats)) > 0
+    count, labels = cv2.connectedComponents((grey > sky + isophote).view(np.uint8), connectivity=8)
+    proven = np.bincount(labels[grey > sky + max(_PEAK_SIGMA * noise, _PEAK_FLOOR)], minlength=count) > 0
     proven[0] = False
     if not proven.any():
         return None, "empty: nothing in the image stands out of the noise"
     nearest = labels[(height - 1) // 2, (width - 1) // 2]
     if not proven[nearest]:
         nearest = labels.flat[np.argmin(np.where(proven[labels], _distance_from_centre(grey.shape), np.inf))]
-    left, top, columns, rows = (int(value) for value in stats[nearest, :4])
-    return (top / height, left / width, (top + rows) / height, (left + columns) / width), None
+    object_ = labels == nearest
+    rows, columns = (np.flatnonzero(object_.any(axis=axis)) for axis in (1, 0))
+    return (rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width), None
 
 
 @lru_cache(maxsize=32)

@@ -5,8 +5,8 @@ from torch import Tensor
 
 HUBBLE_DISTANCE = 299792.458 / 70.0  # Mpc
 MATTER = 0.3
-MAX_REDSHIFT = 0.5
-STEPS = 2001
+MAX_REDSHIFT = 6.0
+STEPS = 12001
 
 
 def _table() -> tuple[Tensor, Tensor]:
@@ -20,7 +20,7 @@ _REDSHIFT, _COMOVING = _table()
 
 
 def comoving_distance(redshift: Tensor) -> Tensor:
-    """Line-of-sight comoving distance in Mpc, for redshifts up to 0.5."""
+    """Line-of-sight comoving distance in Mpc, for redshifts up to 6."""
     return interpolate(redshift, _REDSHIFT, _COMOVING)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers of many objects at once, from one generator."""
+"""Parameters of many objects at once: random numbers from one generator, and some of the objects."""
 
 import torch
 from torch import Tensor
@@ -32,3 +32,8 @@ class Draw:
     def sign(self, *shape: int) -> Tensor:
         """-1 or +1, equally likely."""
         return 2.0 * self.chance(0.5, *shape) - 1
+
+
+def take(parameters: dict[str, Tensor], rows: slice | Tensor) -> dict[str, Tensor]:
+    """Those objects of a dictionary of parameters."""
+    return {name: value[rows] for name, value in parameters.items()}

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from galvm_hf.data.simulate.galaxies import take
-from galvm_hf.data.simulate.lenses import draw_lenses
-from galvm_hf.data.simulate.lookalikes import LOOKALIKES, draw_lookalikes, render_lookalikes
-from galvm_hf.data.simulate.red_galaxies import render_red_galaxies
+from galvm_hf.data.simulate.draw import take
+from galvm_hf.data.simulate.lenses.lookalikes import LOOKALIKES, draw_lookalikes, render_lookalikes
+from galvm_hf.data.simulate.lenses.red_galaxies import render_red_galaxies
+from galvm_hf.data.simulate.lenses.systems import draw_lenses
 from galvm_hf.data.simulate.survey import PIXEL_SCALE, PSF_FWHM, SKY_NOISE
 
 

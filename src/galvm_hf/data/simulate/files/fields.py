@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ...files import whole_file
-from ..stamp import NANOMAGGY
-from .boxes import run_lengths
-from .fields import SimulatedField, simulate_field
-from .lenses import MASK_SIGMA
-from .stamp_files import chunk_generator, open_job
-from .survey import BANDS
+from ....files import whole_file
+from ...stamp import NANOMAGGY
+from ..boxes import run_lengths
+from ..fields.field import SimulatedField, simulate_field
+from ..lenses.systems import MASK_SIGMA
+from ..survey import BANDS
+from .stamps import chunk_generator, open_job
 
 CATEGORIES = ({"id": 1, "name": "lens", "supercategory": "galaxy"},)
 UNITS = {

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from galvm_hf.data.psf import moffat_transfer
-from galvm_hf.data.simulate.lens_stamps import KINDS, TRUTH, simulate_lenses
-from galvm_hf.data.simulate.lenses import (
+from galvm_hf.data.simulate.lenses.red_galaxies import comoving_distance, draw_red_galaxies, einstein_radius
+from galvm_hf.data.simulate.lenses.stamps import KINDS, TRUTH, simulate_lenses
+from galvm_hf.data.simulate.lenses.systems import (
     EINSTEIN_RADII,
     LEAST_ARC_SNR,
     LEAST_MAGNIFICATION,
@@ -17,7 +18,6 @@ from galvm_hf.data.simulate.lenses import (
     arc_significance,
     draw_lenses,
 )
-from galvm_hf.data.simulate.red_galaxies import comoving_distance, draw_red_galaxies, einstein_radius
 from galvm_hf.data.simulate.survey import PIXEL_SCALE, PSF_FWHM, SKY_NOISE
 
 

@@ -6,10 +6,10 @@ import caustics
 import pytest
 import torch
 
-from galvm_hf.data.simulate.lenses import lens_sources, mass_of
+from galvm_hf.data.simulate.lenses.raytrace import count_images, trace_rays
+from galvm_hf.data.simulate.lenses.sources import draw_sources, render_sources, sample_sources
+from galvm_hf.data.simulate.lenses.systems import lens_sources, mass_of
 from galvm_hf.data.simulate.profiles import pixel_grid
-from galvm_hf.data.simulate.raytrace import count_images, trace_rays
-from galvm_hf.data.simulate.sources import draw_sources, render_sources, sample_sources
 from galvm_hf.data.simulate.survey import PIXEL_SCALE
 
 # of caustics' modules: it multiplies astropy quantities with tensors, and compiles with TorchScript

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...files import whole_file
-from ..stamp import NANOMAGGY, Stamp
-from .boxes import run_lengths
-from .galaxies import simulate_galaxies
-from .lens_stamps import KINDS, TRUTH, simulate_lenses
-from .population import CLASSES
-from .survey import BANDS, PIXEL_SCALE
+from ....files import whole_file
+from ...stamp import NANOMAGGY, Stamp
+from ..boxes import run_lengths
+from ..galaxies.population import CLASSES
+from ..galaxies.stamps import simulate_galaxies
+from ..lenses.stamps import KINDS, TRUTH, simulate_lenses
+from ..survey import BANDS, PIXEL_SCALE
 
 CHUNK = 48
 LABELS = {"galaxies": CLASSES, "lenses": ("other", "lens")}
@@ -71,8 +71,8 @@ def write_stamp_shards(what: str, number: int, seed: int, size: int, directory: 
     """
     from tqdm import tqdm
 
-    from ... import __version__
-    from ..shards import ShardWriter, record_path, write_dataset_card
+    from .... import __version__
+    from ...shards import ShardWriter, record_path, write_dataset_card
 
     if not record_path(directory, "train").exists():
         _refuse_other_files(directory)

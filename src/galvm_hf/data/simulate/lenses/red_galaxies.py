@@ -6,16 +6,15 @@ the red sequence of the DECam bands shows them (Rykoff et al. 2016; Zhou et al. 
 """
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from .cosmology import interpolate
-from .draw import Draw
-from .neighbours import render_neighbours
-from .profiles import pixel_grid, rotate, sersic, to_flux
-from .survey import PIXEL_SCALE
+from ..cosmology import comoving_distance, interpolate
+from ..draw import Draw
+from ..neighbours import render_neighbours
+from ..profiles import pixel_grid, rotate, sersic, to_flux
+from ..survey import PIXEL_SCALE
 
 SPEED_OF_LIGHT = 299792.458  # km/s
 ARCSEC = math.radians(1 / 3600)
@@ -29,23 +28,6 @@ SEQUENCE_R_Z = (0.60, 0.66, 0.73, 0.82, 0.96, 1.15, 1.38, 1.64, 1.90, 2.10, 2.25
 SEQUENCE_DIMMING = (0.0, 0.02, 0.06, 0.11, 0.20, 0.36, 0.50, 0.66, 0.82, 1.00, 1.15)
 LEAST_REDSHIFT = 0.15
 SATELLITES = 6
-
-
-@lru_cache(maxsize=1)
-def _distance_table() -> tuple[Tensor, Tensor]:
-    """Redshifts and comoving distances in Mpc, flat, H0 = 70 km/s/Mpc, matter density 0.3."""
-    try:
-        from astropy.cosmology import FlatLambdaCDM
-    except ImportError as error:
-        raise ImportError('Simulated lenses need astropy: pip install "galvm_hf[simulate]"') from error
-    redshift = torch.linspace(0, 6, 601)
-    distance = FlatLambdaCDM(H0=70, Om0=0.3).comoving_distance(redshift.numpy()).to_value("Mpc")
-    return redshift, torch.as_tensor(distance, dtype=torch.float32)
-
-
-def comoving_distance(redshift: Tensor) -> Tensor:
-    """Comoving distance in Mpc at redshifts up to 6."""
-    return interpolate(redshift, *_distance_table())
 
 
 def einstein_radius(dispersion: Tensor, lens_redshift: Tensor, source_redshift: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from galvm_hf.data.simulate.cosmology import distance_modulus, kpc_per_arcsec
-from galvm_hf.data.simulate.population import CLASSES, LARGEST_RADIUS, MAGNITUDE_LIMIT, draw_galaxies
+from galvm_hf.data.simulate.galaxies.population import CLASSES, LARGEST_RADIUS, MAGNITUDE_LIMIT, draw_galaxies
 
 
 @pytest.fixture(scope="module")

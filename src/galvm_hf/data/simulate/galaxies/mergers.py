@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .light import combine, match_total
-from .profiles import exponential, rotate, sersic
-from .survey import PIXEL_SCALE
-from .texture import smooth_field
+from ..draw import Draw
+from ..light import combine, match_total
+from ..profiles import exponential, rotate, sersic
+from ..survey import PIXEL_SCALE
+from ..texture import smooth_field
 
 MERGING_BULGE = 0.3  # half-light radius of a bulge, in those of its disc
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .light import attenuate, combine, match_total
-from .profiles import exponential
-from .texture import polar_field, smooth_field
+from ..draw import Draw
+from ..light import attenuate, combine, match_total
+from ..profiles import exponential
+from ..texture import polar_field, smooth_field
 
 LOG_OFFSET = 0.05  # keeps the logarithm of the radius finite in the middle
 

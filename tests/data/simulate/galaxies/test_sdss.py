@@ -6,7 +6,7 @@ import torch
 
 from galvm_hf.data.readers import iter_stamps
 from galvm_hf.data.simulate import CLASSES
-from galvm_hf.data.simulate.sdss import simulate_sdss_pictures
+from galvm_hf.data.simulate.galaxies.sdss import simulate_sdss_pictures
 
 NUMBER = 24
 PROBED = ("elliptical", "edge-on", "spiral")

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .light import combine, match_total
-from .profiles import exponential
-from .texture import smooth_field
+from ..draw import Draw
+from ..light import combine, match_total
+from ..profiles import exponential
+from ..texture import smooth_field
 
 
 def draw_irregular(draw: Draw) -> dict[str, Tensor]:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .galaxies import MARGIN, RENDER_BATCH, render_galaxies, take
-from .neighbours import draw_neighbours, render_neighbours
+from ..draw import Draw, take
+from ..neighbours import draw_neighbours, render_neighbours
+from ..sky import blur
+from ..survey import PIXEL_SCALE
 from .population import CLASSES, draw_galaxies
-from .sky import blur
-from .survey import PIXEL_SCALE
+from .stamps import MARGIN, RENDER_BATCH, render_galaxies
 
 PIXEL = 0.396  # arcsec
 PSF_FWHM = (1.42, 1.30, 1.22)  # arcsec in g, r, i

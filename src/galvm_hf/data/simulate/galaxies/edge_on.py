@@ -1,12 +1,12 @@
-"""Discs seen from the side: thick and thin discs, dust lanes, boxy bulges, slight warps."""
+"""Discs seen from the side: thick and thin discs, dust lanes, slight warps."""
 
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .light import attenuate, combine, match_total
-from .profiles import edge_on_disc, exponential
-from .texture import smooth_field
+from ..draw import Draw
+from ..light import attenuate, combine, match_total
+from ..profiles import edge_on_disc, exponential
+from ..texture import smooth_field
 
 
 def draw_edge_on(draw: Draw) -> dict[str, Tensor]:
@@ -15,7 +15,6 @@ def draw_edge_on(draw: Draw) -> dict[str, Tensor]:
         "lane_depth": draw.chance(0.6) * draw.uniform(0.3, 2.2),
         "lane_side": draw.sign(),
         "warp": draw.normal(0.0, 0.06),
-        "boxiness": draw.uniform(2.0, 3.2),
     }
 
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..draw import take
+from ..neighbours import draw_neighbours, render_neighbours
+from ..profiles import exponential, pixel_grid, rotate, sersic
+from ..sky import draw_conditions, observe
+from ..survey import BANDS, PIXEL_SCALE
 from .edge_on import inclined_disc
 from .irregulars import irregular_body
 from .mergers import merging_pair
-from .neighbours import draw_neighbours, render_neighbours
 from .population import CLASSES, draw_galaxies
-from .profiles import exponential, pixel_grid, rotate, sersic
-from .sky import draw_conditions, observe
 from .spirals import spiral_disc
-from .survey import BANDS, PIXEL_SCALE
 
 MARGIN = 8  # pixels rendered beyond each edge, so that the circular convolution does not wrap into the stamp
 RENDER_BATCH = 40
@@ -105,11 +106,6 @@ def render_galaxies(parameters: dict[str, Tensor], size: int, generator: torch.G
         if len(chosen):
             image[chosen] = render(take(parameters, chosen), size, generator)
     return image.mul_(PIXEL_SCALE**2)
-
-
-def take(parameters: dict[str, Tensor], rows: slice | Tensor) -> dict[str, Tensor]:
-    """Those objects of a dictionary of parameters."""
-    return {name: value[rows] for name, value in parameters.items()}
 
 
 def _aligned(parameters: dict[str, Tensor], size: int) -> tuple[Tensor, Tensor]:

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .profiles import EXPONENTIAL_HALF_LIGHT, rotate, sersic_b, to_flux
+from ..draw import Draw
+from ..profiles import EXPONENTIAL_HALF_LIGHT, rotate, sersic_b, to_flux
 
 KNOTS = 8
 SMALLEST_KNOT = 0.045  # arcsec: about 400 pc, and half the distance between rays, which would miss smaller ones

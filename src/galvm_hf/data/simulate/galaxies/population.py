@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import cosmology
-from .draw import Draw
+from .. import cosmology
+from ..draw import Draw
+from ..profiles import EXPONENTIAL_HALF_LIGHT, sersic_b, to_flux
+from ..survey import ZERO_POINT
 from .edge_on import draw_edge_on
 from .irregulars import draw_irregular
 from .mergers import MERGING_BULGE, draw_merger
-from .profiles import EXPONENTIAL_HALF_LIGHT, sersic_b, to_flux
 from .spirals import draw_arms
-from .survey import ZERO_POINT
 
 CLASSES = ("elliptical", "edge-on", "spiral", "irregular", "merger")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from galvm_hf.data.simulate import CLASSES, PIXEL_SCALE, draw_galaxies, render_galaxies, simulate_galaxies
-from galvm_hf.data.simulate.galaxies import take
+from galvm_hf.data.simulate.draw import take
 from galvm_hf.data.simulate.profiles import pixel_grid, rotate
 
 WIDE = 401  # pixels: all but the farthest wings

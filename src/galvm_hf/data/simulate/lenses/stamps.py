@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .boxes import box_of_mask
-from .galaxies import render_galaxies, take
-from .lenses import MASK_SIGMA, arc_side, arc_significance, draw_lenses
-from .lenses import TRUTH as LENS_TRUTH
+from ..boxes import box_of_mask
+from ..draw import take
+from ..galaxies.population import draw_galaxies
+from ..galaxies.stamps import render_galaxies
+from ..neighbours import draw_neighbours, render_neighbours
+from ..sky import draw_conditions, observe
+from ..survey import BANDS, ZERO_POINT
 from .lookalikes import LOOKALIKES, draw_lookalikes, render_lookalikes
-from .neighbours import draw_neighbours, render_neighbours
-from .population import draw_galaxies
 from .red_galaxies import render_red_galaxies
-from .sky import draw_conditions, observe
-from .survey import BANDS, ZERO_POINT
+from .systems import MASK_SIGMA, arc_side, arc_significance, draw_lenses
+from .systems import TRUTH as LENS_TRUTH
 
 KINDS = ("lens", *LOOKALIKES, "galaxy")
 TRUTH = (

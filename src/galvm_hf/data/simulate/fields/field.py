@@ -9,7 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .boxes import box_of_mask
+from ..boxes import box_of_mask
+from ..draw import take
+from ..galaxies.population import CLASSES, draw_galaxies
+from ..galaxies.stamps import render_galaxies
+from ..lenses.lookalikes import LOOKALIKES, draw_lookalikes, render_lookalikes
+from ..lenses.red_galaxies import render_red_galaxies
+from ..lenses.systems import MASK_SIGMA, arc_side, arc_significance, draw_lenses
+from ..neighbours import SPIKES_FROM, render_neighbours
+from ..profiles import pixel_grid, rotate, sersic, sersic_b, to_flux
+from ..sky import draw_conditions, observe
+from ..survey import BANDS, PIXEL_SCALE, ZERO_POINT
 from .counts import (
     FAINT_RANGE,
     LARGE_RANGE,
@@ -19,15 +29,6 @@ from .counts import (
     galaxies_expected,
     stars_expected,
 )
-from .galaxies import render_galaxies, take
-from .lenses import MASK_SIGMA, arc_side, arc_significance, draw_lenses
-from .lookalikes import LOOKALIKES, draw_lookalikes, render_lookalikes
-from .neighbours import SPIKES_FROM, render_neighbours
-from .population import CLASSES, draw_galaxies
-from .profiles import pixel_grid, rotate, sersic, sersic_b, to_flux
-from .red_galaxies import render_red_galaxies
-from .sky import draw_conditions, observe
-from .survey import BANDS, PIXEL_SCALE, ZERO_POINT
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

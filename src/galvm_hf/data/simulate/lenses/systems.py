@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .galaxies import take
-from .profiles import pixel_grid
+from ..draw import Draw, take
+from ..profiles import pixel_grid
+from ..sky import blur
+from ..survey import BANDS, PIXEL_SCALE
 from .raytrace import count_images, trace_rays
 from .red_galaxies import draw_red_galaxies, einstein_radius, render_red_galaxies
-from .sky import blur
 from .sources import draw_sources, render_sources, sample_sources
-from .survey import BANDS, PIXEL_SCALE
 
 EINSTEIN_RADII = (0.7, 3.0)  # arcsec
 ARC_SIDE = 64  # pixels a side of the area that is ray-traced, one more in stamps of odd size

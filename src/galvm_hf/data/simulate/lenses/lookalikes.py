@@ -9,9 +9,8 @@ import math
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .galaxies import take
-from .profiles import EXPONENTIAL_HALF_LIGHT, pixel_grid, rotate, to_flux
+from ..draw import Draw, take
+from ..profiles import EXPONENTIAL_HALF_LIGHT, pixel_grid, rotate, to_flux
 from .red_galaxies import draw_red_galaxies, render_group, render_red_galaxies
 
 LOOKALIKES = ("ring", "arms", "companions", "tidal arc", "edge-on neighbour", "red galaxy")

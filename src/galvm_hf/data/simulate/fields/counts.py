@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from .draw import Draw
-from .profiles import to_flux
+from ..draw import Draw
+from ..profiles import to_flux
 
 # Galaxies per square degree and magnitude at r = 24, and the slope of its logarithm (Metcalfe et al. 2001; Yasuda et
 # al. 2001), and stars at r = 20 at high galactic latitude (Bahcall & Soneira 1980).
