@@ -206,8 +206,12 @@ def _search_image(display: np.ndarray) -> np.ndarray:
     height, width = display.shape[-2:]
     factor = max(1, math.ceil(max(height, width) / _SEARCH_SIDE))
     small = (math.ceil(width / factor), math.ceil(height / factor))
-    grey = cv2.resize(sum(display), small, interpolation=cv2.INTER_AREA) / len(display)
-    return cv2.GaussianBlur(grey, (5, 5), 1.0)
+    mean = np.full((1, len(display)), 1 / len(display), dtype=np.float32)
+    interleaved = display.transpose(1, 2, 0)
+    if not interleaved.flags.c_contiguous:  # OpenCV would copy it, more slowly
+        interleaved = cv2.merge(tuple(display))
+    grey = cv2.transform(interleaved, mean)
+    return cv2.GaussianBlur(cv2.resize(grey, small, interpolation=cv2.INTER_AREA), (5, 5), 1.0)
 
 
 def _occupied(grey: np.ndarray) -> tuple[tuple[float, float, float, float] | None, str | None]:
