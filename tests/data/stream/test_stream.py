@@ -245,6 +245,21 @@ def test_flux_columns_of_shards_are_read_band_by_band(flux, tmp_path):
     assert "z', 'r', 'i', 'y'" in stream.skipped[0][1]
 
 
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"size": 0}])
+def test_options_out_of_range_are_refused(parquet_folder, wrong):
+    with pytest.raises(ValueError, match="must be positive"):
+        make(parquet_folder, **wrong)
+
+
+def test_a_file_without_rows_is_named(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"image": pa.array([], pa.struct({"bytes": pa.binary()}))}), tmp_path / "a.parquet")
+    with pytest.raises(UnreadableStampError, match=r"a\.parquet: has no rows"):
+        make(tmp_path)
+
+
 def test_missing_files_and_columns_are_named(parquet_folder, tmp_path):
     with pytest.raises(UnreadableStampError, match=r"nothing\*.parquet: matches no file"):
         make(tmp_path / "nothing*.parquet")

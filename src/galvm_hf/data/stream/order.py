@@ -105,7 +105,8 @@ class PassOrder:
             lanes, rows = places % number, places // number - round_ * self._block
             visited = Line(*(np.empty(len(places), dtype=np.int64) for _ in range(3)))
             for lane in np.unique(lanes).tolist():
-                here, block = lanes == lane, self._mixed_block(lane, round_).take(rows[lanes == lane])
+                here = lanes == lane
+                block = self._mixed_block(lane, round_).take(rows[here])
                 visited.units[here], visited.starts[here], visited.stops[here] = block.units, block.starts, block.stops
             if len(places):
                 yield visited

@@ -164,7 +164,7 @@ def _warp(display: np.ndarray, source_of: np.ndarray, size: int) -> np.ndarray:
     columns = [left + size * step for step in (0, xx, xy, xx + xy)]
     rows = [top + size * step for step in (0, yx, yy, yx + yy)]
     inside = min(columns) >= 0 and max(columns) <= width - 1 and min(rows) >= 0 and max(rows) <= height - 1
-    background = 0 if inside else [rim_median(plane) for plane in cv2.split(display)]
+    background = 0 if inside else [rim_median(plane) for plane in display.transpose(2, 0, 1)]
     shrink = math.sqrt(abs(xx * yy - xy * yx))
     if shrink > 1:
         small = (max(1, round(width / shrink)), max(1, round(height / shrink)))

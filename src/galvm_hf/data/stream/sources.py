@@ -58,6 +58,8 @@ class Source:
     def __init__(self, path: str, files: "OpenFiles", columns: Sequence[str]):
         self.path, self._files, self._columns = path, files, tuple(columns)
         self.unit_rows = np.asarray(self._find_units(), dtype=np.int64)
+        if not self.unit_rows.sum():
+            raise UnreadableStampError(path, "has no rows", "Leave it out")
 
     def _find_units(self) -> list[int]:
         raise NotImplementedError

@@ -47,7 +47,8 @@ class GalaxyStream:
         skipped: (id, cause) of rows that could not be decoded.
 
     Raises:
-        UnreadableStampError: If a source matches nothing or a file cannot be read or lacks a column.
+        UnreadableStampError: If a source matches nothing, or a file cannot be read, lacks a column, or has no rows.
+        ValueError: If an option is out of range.
 
     Example:
         >>> stream = GalaxyStream("stamps/*.parquet", batch_size=64, augmentation=Augmentation(), num_workers=4)
@@ -69,6 +70,8 @@ class GalaxyStream:
         rank: int | None = None,
         world_size: int | None = None,
     ):
+        if batch_size < 1 or size < 1:
+            raise ValueError(f"`batch_size` and `size` must be positive, got {batch_size} and {size}.")
         self.seed, self.epoch = seed, 0
         self.skipped: list[tuple[str, str]] = []
         files = open_sources([sources] if isinstance(sources, str | Path) else sources, columns)
