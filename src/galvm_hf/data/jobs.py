@@ -39,7 +39,7 @@ def require_same_job(earlier: Mapping[str, Any], job: Mapping[str, Any], place: 
         told = "; ".join(f"{key} was {_short(earlier.get(key))}, now {_short(job.get(key))}" for key in changed)
         raise ValueError(
             f"{place} comes from another job: {told}. Repeat the command that began it, give another directory, or "
-            "start anew with --overwrite."
+            "remove what is there (--overwrite, where the command has it)."
         )
 
 
