@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...files import whole_file
+from ..fits_files import write_fits
 from ..jobs import require_same_job
 from ..readers.arrays import arrow_type
 from ..readers.bands import BANDS_BY_WAVELENGTH
@@ -164,8 +165,7 @@ def _write_fits(stamp: Stamp, path: Path) -> None:
     header["RA_OBJ"] = (stamp.columns["ra"], "[deg] right ascension of the object")
     header["DEC_OBJ"] = (stamp.columns["dec"], "[deg] declination of the object")
     header["PADDED"] = (stamp.columns["padded"], "fraction outside the image, NaN")
-    with whole_file(path) as temporary:
-        fits.PrimaryHDU(stamp.pixels, header).writeto(temporary, checksum=True, overwrite=True)
+    write_fits(path, [fits.PrimaryHDU(stamp.pixels, header)])
 
 
 def _read_padded(path: Path) -> float:

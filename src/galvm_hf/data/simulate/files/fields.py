@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....files import whole_file
+from ...fits_files import write_fits
 from ...stamp import NANOMAGGY
 from ..boxes import run_lengths
 from ..fields.field import SimulatedField, simulate_field
@@ -99,8 +100,7 @@ def _write_image(field: SimulatedField, path: Path, seed: int) -> None:
         header[f"SKYSIG_{band}"] = (sky, "noise of the sky")
     celestial["MASKSIG"] = (MASK_SIGMA, "least signal to noise of a pixel")
     hdus = [fits.PrimaryHDU(field.flux.numpy(), header), fits.ImageHDU(instance_map(field), celestial, "INSTANCES")]
-    with whole_file(path) as temporary:
-        fits.HDUList(hdus).writeto(temporary, checksum=True, overwrite=True)
+    write_fits(path, hdus)
 
 
 def _write_catalogue(field: SimulatedField, path: Path) -> None:

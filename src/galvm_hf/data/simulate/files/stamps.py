@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ....files import whole_file
+from ...fits_files import write_fits
 from ...stamp import NANOMAGGY, Stamp
 from ..boxes import run_lengths
 from ..galaxies.population import CLASSES
@@ -194,8 +195,7 @@ def _write_cube(stamp: Stamp, path: Path) -> None:
     hdus = [fits.PrimaryHDU(stamp.pixels, header)]
     if stamp.columns.get("mask"):
         hdus.append(fits.ImageHDU(_decode_mask(json.loads(stamp.columns["mask"])).astype(np.uint8), name="MASK"))
-    with whole_file(path) as temporary:
-        fits.HDUList(hdus).writeto(temporary, checksum=True, overwrite=True)
+    write_fits(path, hdus)
 
 
 def _decode_mask(lengths: dict[str, list[int]]) -> np.ndarray:
