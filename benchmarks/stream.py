@@ -76,17 +76,11 @@ def write_shards(folder: Path, pictures: list[bytes], number: int) -> list[str]:
     return sorted(map(str, folder.glob("*.parquet")))
 
 
-def stack(maker: SampleMaker, rows: list[tuple[int, Record]]) -> torch.Tensor:
-    """Samples of a batch of rows, `[B, H, W, 3]`."""
-    samples = maker.__getitems__([(0, index, record) for index, record in rows])
-    return torch.from_numpy(np.stack([sample.image for sample in samples]))
-
-
 def in_batches(rows: Iterator[Record]) -> Iterator[torch.Tensor]:
     """What a bare loop does with rows."""
     maker, numbered = SampleMaker(128, AUGMENTATION, 0), enumerate(rows)
     while batch := list(islice(numbered, BATCH)):
-        yield stack(maker, batch)
+        yield maker.__getitems__([(0, index, record) for index, record in batch])["pixel_values"]
 
 
 def decode_alone(pictures: list[bytes], number: int) -> Iterator[np.ndarray]:

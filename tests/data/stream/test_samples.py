@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from galvm_hf.data.stream.samples import Augmentation, SampleMaker, Skipped, _warp
+from galvm_hf.data.stream.samples import Augmentation, SampleMaker, _warp
 from galvm_hf.data.stream.sources import Record
 from galvm_hf.image_transforms_galvm import Crop, apply_crop
 
@@ -22,7 +22,13 @@ def display():
 
 def view(display, crop, mirror=0.9, turn=0.0, zoom=0.5, shift=(0.5, 0.5), **options):
     augmentation = Augmentation(**{"rotation": "quarter", "zoom": (1, 1), "shift": 0.25} | options)
-    return _warp(display, augmentation.draw(crop, SIZE, (mirror, turn, zoom, *shift)), SIZE)
+    return warp(display, augmentation.draw(crop, SIZE, (mirror, turn, zoom, *shift)))
+
+
+def warp(display, source_of):
+    result = np.full((SIZE, SIZE, 3), np.nan, dtype=np.float32)
+    _warp(display, source_of, result)
+    return result
 
 
 # a box of the result's size: every pixel of the result is a pixel of the image
@@ -46,7 +52,7 @@ def test_quarter_turns_and_mirrors_move_pixels_and_change_none(display, quarters
 def test_eight_views_are_all_there(display):
     augmentation = Augmentation(rotation="quarter", zoom=(1, 1), shift=0)
     views = {
-        _warp(display, augmentation.draw(EXACT, SIZE, np.random.default_rng(seed).random(5)), SIZE).round(3).tobytes()
+        warp(display, augmentation.draw(EXACT, SIZE, np.random.default_rng(seed).random(5))).round(3).tobytes()
         for seed in range(100)
     }
     assert len(views) == 8
@@ -104,9 +110,9 @@ def test_colours_are_in_the_order_of_wavelength():
     picture = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
     picture[..., 2] = 255  # red, to OpenCV
     encoded = cv2.imencode(".png", picture)[1].tobytes()
-    (sample,) = SampleMaker(SIZE, None, 0).__getitems__([(0, 7, Record("a", encoded, {"label": 1}))])
-    assert (sample.index, sample.id, sample.columns) == (7, "a", {"label": 1})
-    assert sample.image[..., 2].min() == 1 and sample.image[..., :2].max() == 0
+    batch = SampleMaker(SIZE, None, 0).__getitems__([(0, 7, Record("a", encoded, {"label": 1}))])
+    assert (batch["index"].tolist(), batch["id"], batch["label"].tolist()) == ([7], ["a"], [1])
+    assert batch["pixel_values"][0, 2].min() == 1 and batch["pixel_values"][0, :2].max() == 0
 
 
 @pytest.mark.parametrize(
@@ -121,5 +127,6 @@ def test_colours_are_in_the_order_of_wavelength():
     ],
 )
 def test_what_cannot_be_decoded_says_why(record, cause):
-    (row,) = SampleMaker(SIZE, None, 0).__getitems__([(0, 0, record)])
-    assert isinstance(row, Skipped) and re.search(cause, row.cause)
+    batch = SampleMaker(SIZE, None, 0).__getitems__([(0, 0, record)])
+    (row,) = batch["skipped"]
+    assert (row.id, batch["rows"], batch["id"]) == ("a", 1, []) and re.search(cause, row.cause)

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
+import torch
 
 from ...image_transforms_galvm import BANDS, Crop, apply_crop, fill_hidden, find_crop, flux_to_display, rim_median
 from ..readers.pictures import decode_picture
@@ -64,22 +65,6 @@ class Augmentation:
         return np.array([(*x, centre_x - 0.5 - middle * sum(x)), (*y, centre_y - 0.5 - middle * sum(y))])
 
 
-class Sample(NamedTuple):
-    """A row that was decoded.
-
-    Attributes:
-        index: Number of the row among all of the stream.
-        id: Name of the object.
-        image: Display image in [0, 1], float32 `[H, W, 3]`, channels g, r, z.
-        columns: The columns that were asked for.
-    """
-
-    index: int
-    id: str
-    image: np.ndarray
-    columns: dict[str, Any]
-
-
 class Skipped(NamedTuple):
     """A row that could not be decoded, and why."""
 
@@ -89,7 +74,7 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class SampleMaker:
-    """Makes samples of records; it keeps no state, so any worker makes the same of the same record.
+    """Makes batches of records; it keeps no state, so any worker makes the same of the same records.
 
     Attributes:
         size: Height and width of a sample, px.
@@ -101,24 +86,45 @@ class SampleMaker:
     augmentation: Augmentation | None
     seed: int
 
-    def __getitems__(self, batch: list[tuple[int, int, Record | Skipped]]) -> list[Sample | Skipped]:
-        """Samples of a batch of (epoch, index, record); the name is how a `DataLoader` asks for a batch at once."""
-        return [self._make(*item) for item in batch]
+    def __getitems__(self, rows: list[tuple[int, int, Record | Skipped]]) -> dict[str, Any]:
+        """A batch of (epoch, index, record). The name is how a `DataLoader` asks for a batch at once.
 
-    def _make(self, epoch: int, index: int, record: Record | Skipped) -> Sample | Skipped:
-        if isinstance(record, Skipped):
-            return record
-        try:
-            display = _decode(record)
-        except (ValueError, cv2.error) as error:
-            return Skipped(record.id, " ".join(str(error).split()))
+        Returns:
+            `pixel_values` `[B, 3, H, W]`, channels g, r, z, in [0, 1], `index`, `id` and the columns of what could be
+            decoded; `skipped`, the rest; `rows`, the number of all.
+        """
+        images = np.empty((len(rows), self.size, self.size, 3), dtype=np.float32)
+        made, skipped = [], []
+        for epoch, index, record in rows:
+            try:
+                if isinstance(record, Skipped):
+                    skipped.append(record)
+                    continue
+                self._make(epoch, index, record, images[len(made)])
+            except (ValueError, cv2.error) as error:
+                skipped.append(Skipped(record.id, " ".join(str(error).split())))
+            else:
+                made.append((index, record))
+        batch = {
+            "pixel_values": torch.from_numpy(images[: len(made)]).permute(0, 3, 1, 2),
+            "index": torch.tensor([index for index, _ in made], dtype=torch.int64),
+            "id": [record.id for _, record in made],
+        }
+        for name in made[0][1].columns if made else ():
+            values = [record.columns[name] for _, record in made]
+            numeric = all(isinstance(value, int | float) for value in values)
+            batch[name] = torch.tensor(values) if numeric else values
+        return batch | {"skipped": skipped, "rows": len(rows)}
+
+    def _make(self, epoch: int, index: int, record: Record, out: np.ndarray) -> None:
+        """Write a sample to `out`, `[size, size, 3]`: its place in the batch, which spares a copy."""
+        display = _decode(record)
         crop = find_crop(display.transpose(2, 0, 1), (self.size, self.size))
         if self.augmentation is None:
-            image = apply_crop(display.transpose(2, 0, 1), crop, (self.size, self.size)).transpose(1, 2, 0)
+            out[...] = apply_crop(display.transpose(2, 0, 1), crop, (self.size, self.size)).transpose(1, 2, 0)
         else:
             uniform = _uniform(5, self.seed, epoch, index)
-            image = _warp(display, self.augmentation.draw(crop, self.size, uniform), self.size)
-        return Sample(index, record.id, image, record.columns)
+            _warp(display, self.augmentation.draw(crop, self.size, uniform), out)
 
 
 def _uniform(number: int, *key: int) -> list[float]:
@@ -148,17 +154,16 @@ def _decode(record: Record) -> np.ndarray:
     return np.ascontiguousarray(flux_to_display(fill_hidden(flux)[0]).transpose(1, 2, 0))
 
 
-def _warp(display: np.ndarray, source_of: np.ndarray, size: int) -> np.ndarray:
+def _warp(display: np.ndarray, source_of: np.ndarray, out: np.ndarray) -> None:
     """Resample an image along an affine map; outside it lies its background, the median of its rim.
 
     Args:
         display: `[H, W, 3]` float32.
         source_of: From columns and rows of the result to those of the image, `[2, 3]`.
-        size: Height and width of the result, px.
-
-    Returns:
-        `[size, size, 3]` float32. Area averages where the image shrinks, bilinear in between.
+        out: Where the result goes, float32 `[size, size, 3]`: area averages where the image shrinks, bilinear in
+            between.
     """
+    size = len(out)
     height, width = display.shape[:2]
     (xx, xy, left), (yx, yy, top) = source_of.tolist()
     columns = [left + size * step for step in (0, xx, xy, xx + xy)]
@@ -173,4 +178,4 @@ def _warp(display: np.ndarray, source_of: np.ndarray, size: int) -> np.ndarray:
         source_of = source_of * factor[:, None]
         source_of[:, 2] += (factor - 1) / 2
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(display, source_of, (size, size), flags=flags, borderValue=background)
+    cv2.warpAffine(display, source_of, (size, size), dst=out, flags=flags, borderValue=background)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from .reading import PassReader
-from .samples import Augmentation, SampleMaker, Skipped
+from .samples import Augmentation, SampleMaker
 from .sources import open_sources
 
 STATE_VERSION = 1
@@ -79,7 +78,7 @@ class GalaxyStream:
         self._loader = DataLoader(
             SampleMaker(size, augmentation, seed),
             batch_sampler=self._reader,
-            collate_fn=_collate,
+            collate_fn=_as_it_is,
             num_workers=num_workers,
             worker_init_fn=_start_worker,
             persistent_workers=num_workers > 0,
@@ -110,7 +109,7 @@ class GalaxyStream:
         for batch in self._loader:
             self._position = min(self._position + self._reader.world_size * batch.pop("rows"), self.num_rows)
             self.skipped += [(row.id, row.cause) for row in batch.pop("skipped")]
-            if batch:
+            if batch["id"]:
                 yield batch
         self.epoch, self._position = self.epoch + 1, 0
 
@@ -147,19 +146,7 @@ class GalaxyStream:
         self._reader.epoch, self._reader.position = self.epoch, self._position if self._resuming else 0
 
 
-def _collate(samples: list) -> dict[str, Any]:
-    """A batch of samples, with the number of `rows` that went into it and the `skipped` among them."""
-    good = [sample for sample in samples if not isinstance(sample, Skipped)]
-    batch: dict[str, Any] = {"rows": len(samples), "skipped": [row for row in samples if isinstance(row, Skipped)]}
-    if good:
-        images = torch.from_numpy(np.stack([sample.image for sample in good]))
-        batch["pixel_values"] = images.permute(0, 3, 1, 2)
-        batch["index"] = torch.tensor([sample.index for sample in good])
-        batch["id"] = [sample.id for sample in good]
-        for name in good[0].columns:
-            values = [sample.columns[name] for sample in good]
-            numeric = all(isinstance(value, int | float) for value in values)
-            batch[name] = torch.tensor(values) if numeric else values
+def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
