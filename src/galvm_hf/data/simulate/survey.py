@@ -14,5 +14,9 @@ NOISE_CORRELATION = (0.22, -0.13, 0.04)
 # Brightness of the sky in nanomaggies a pixel, for the shot noise of the sources: 22.0, 20.9 and 18.6 mag per square
 # arcsecond, typical of a dark sky at Cerro Tololo.
 SKY_LEVEL = (0.109, 0.300, 2.49)
-PSF_FWHM = (1.29, 1.18, 1.11)  # arcsec in g, r, z: the medians of DR10
+PSF_FWHM = (
+    1.29,
+    1.18,
+    1.11,
+)  # arcsec in g, r, z: typical of DECam in these surveys; the cutouts hold no star to measure
 PSF_SCATTER, PSF_BAND_SCATTER = 0.1, 0.03  # of all bands together, and of each
