@@ -1,7 +1,7 @@
 """How real simulated galaxies are to the model: a linear probe trained on them and tested on the real sky.
 
-    python benchmarks/simulation_probe.py --data ../shared/data/sdss-galaxy-zoo-1 --split validation
-    python benchmarks/simulation_probe.py --data ../shared/data/sdss-galaxy-zoo-1 --split test
+    python benchmarks/simulation_probe.py --data DIR/sdss-galaxy-zoo-1 --split validation
+    python benchmarks/simulation_probe.py --data DIR/sdss-galaxy-zoo-1 --split test
 
 The features are a checkpoint's, the classifier is `galvm_hf.evaluation.probe.linear_probe`, the classes are elliptical,
 edge-on and spiral. It is trained on simulated pictures in the manner of SDSS, on simulated stamps as they are, and, to

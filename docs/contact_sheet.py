@@ -1,6 +1,6 @@
 """Simulated galaxies beside real ones, on one labelled sheet.
 
-    python docs/contact_sheet.py --data ../shared/data --out docs/images/simulated-galaxies.jpg
+    python docs/contact_sheet.py --data DIR --out docs/images/simulated-galaxies.jpg
 
 All stamps are shown as the model sees them, after the adaptive crop. Real pictures: Sloan Digital Sky Survey with the
 classes of Galaxy Zoo 1, DESI Legacy Imaging Surveys (flux cutouts, and examples of Galaxy Zoo DECaLS).

@@ -1,6 +1,6 @@
 """Pictures of simulated lenses and look-alikes beside real ones, and of a simulated field with its boxes.
 
-    python docs/contact_sheet_lenses.py --data ../shared/data
+    python docs/contact_sheet_lenses.py --data DIR
 
 Writes docs/images/simulated-lenses.jpg and docs/images/simulated-field.jpg. The simulated ones are the first of their
 seed, not chosen.

@@ -4,6 +4,8 @@ import gzip
 
 import numpy as np
 import pytest
+from transformers.testing_utils import CaptureLogger
+from transformers.utils import logging
 
 from galvm_hf.data.readers import iter_stamps, read_stamp
 from galvm_hf.data.stamp import UnreadableStampError
@@ -214,9 +216,12 @@ def test_each_band_has_the_zero_point_of_its_own_header(tmp_path, flux):
         read_stamp(write_bands(tmp_path / "b.fits", flux, headers))
 
 
-def test_a_broken_wcs_loses_the_scale_and_not_the_image(tmp_path, flux):
-    stamp = read_stamp(write_cube(tmp_path / "a.fits", flux, **{**GRID, "CTYPE1": "RA---ABC"}))
+def test_a_broken_wcs_loses_the_scale_and_not_the_image_and_says_so(tmp_path, flux):
+    path = write_cube(tmp_path / "a.fits", flux, **{**GRID, "CTYPE1": "RA---ABC"})
+    with CaptureLogger(logging.get_logger("galvm_hf.data.readers.wcs")) as log:
+        stamp = read_stamp(path)
     assert (stamp.wcs, stamp.pixel_scale) == (None, None)
+    assert f"{path}[0]: its WCS is broken" in log.out
 
 
 def claim(content, key, value):

@@ -231,7 +231,7 @@ def _read_plane(hdu: Any, place: str) -> _Plane:
     header = hdu.header.copy()
     with np.errstate(all="ignore"):  # what float32 cannot hold is no light, and becomes infinite
         pixels = np.array(hdu.data, dtype=np.float32)
-    return _Plane(pixels, header, place, *celestial_wcs(header))
+    return _Plane(pixels, header, place, *celestial_wcs(header, place))
 
 
 def _cube_bands(header: Any, count: int) -> list[str]:

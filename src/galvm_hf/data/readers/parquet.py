@@ -129,7 +129,7 @@ def _stamp(record: dict[str, Any], place: str, name: str, path: Path, is_shard: 
     own = {column: record.pop(column, None) for column in SHARD_COLUMNS} if is_shard else {}
     source, scale = own.get("source") or str(path), _scale(own.get("pixel_scale"))
     with damage(place, "row of a shard"):
-        wcs = celestial_wcs_from_text(own["wcs"]) if own.get("wcs") else None
+        wcs = celestial_wcs_from_text(own["wcs"], place) if own.get("wcs") else None
         if flux is not None:
             bands = str(own.get("bands") or "").split(",")
             planes = _planes(flux, shape, place)

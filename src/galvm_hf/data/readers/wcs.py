@@ -2,15 +2,23 @@
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
 
 
-def celestial_wcs(header: Any) -> tuple[Any, float | None]:
+def celestial_wcs(header: Any, place: str | Path) -> tuple[Any, float | None]:
     """The two-dimensional celestial `astropy.wcs.WCS` of a FITS header and its arcseconds per pixel, or twice `None`.
 
-    A broken WCS loses the scale, not the image.
+    A broken WCS loses the scale, not the image; a warning says so.
+
+    Args:
+        header: As astropy gives it.
+        place: What the header is of, for the warning.
     """
     from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_scales
@@ -20,16 +28,18 @@ def celestial_wcs(header: Any) -> tuple[Any, float | None]:
         try:
             wcs = WCS(header).celestial
             scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600 if wcs.has_celestial else math.nan
-        except Exception:
+        except Exception as error:  # wcslib and astropy fail at whatever is wrong first, each in its own way
+            reason = " ".join(str(error).split())
+            logger.warning(f"{place}: its WCS is broken and left out, and with it the pixel scale ({reason}).")
             return None, None
     return (wcs, scale) if math.isfinite(scale) and scale > 0 else (None, None)
 
 
-def celestial_wcs_from_text(text: str) -> Any:
+def celestial_wcs_from_text(text: str, place: str | Path) -> Any:
     """The same WCS from the text of a header, cards of 80 characters or lines."""
     try:
         from astropy.io import fits
     except ImportError as error:
         raise ImportError('Reading a WCS needs astropy: pip install "galvm_hf[data]"') from error
 
-    return celestial_wcs(fits.Header.fromstring(text, sep="\n" if "\n" in text else ""))[0]
+    return celestial_wcs(fits.Header.fromstring(text, sep="\n" if "\n" in text else ""), place)[0]

@@ -6,6 +6,7 @@ A source reads its rows in units, and knows how many rows each has before it rea
 
 import tarfile
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,7 @@ class Record(NamedTuple):
     bands: str | None = None
 
 
-class Source:
+class Source(ABC):
     """One file.
 
     Attributes:
@@ -61,12 +62,13 @@ class Source:
         if not self.unit_rows.sum():
             raise UnreadableStampError(path, "has no rows", "Leave it out")
 
+    @abstractmethod
     def _find_units(self) -> list[int]:
-        raise NotImplementedError
+        """How many rows each unit has."""
 
+    @abstractmethod
     def read(self, unit: int) -> "Callable[[int], Record]":
         """Read a unit; what is returned gives its rows by their number in it."""
-        raise NotImplementedError
 
     def _require(self, present: Iterable[str]) -> None:
         missing = sorted(set(self._columns) - set(present))
