@@ -71,7 +71,7 @@ def render_neighbours(parameters: dict[str, Tensor], size: int) -> Tensor:
         parameters: From `draw_neighbours`.
         size: Height and width in pixels.
     """
-    return _galaxies(parameters, size) + _stars(parameters, size)
+    return _galaxies(parameters, size) + render_stars(parameters, size)
 
 
 def _draw_galaxies(draw: Draw, places: int, faintest: float, slope: float, brightest: float) -> tuple[Tensor, Tensor]:
@@ -114,8 +114,16 @@ def _galaxies(parameters: dict[str, Tensor], size: int) -> Tensor:
     return (flux.mT @ profiles).unflatten(-1, x.shape)
 
 
-def _stars(parameters: dict[str, Tensor], size: int) -> Tensor:
-    """Points, each shared by the four nearest pixels, [B, 3, size, size]; bright ones with halo and spikes."""
+def render_stars(parameters: dict[str, Tensor], size: int) -> Tensor:
+    """Points, each shared by the four nearest pixels; bright ones with halo and spikes.
+
+    Args:
+        parameters: `star_flux` in nanomaggies [B, K, 3]; `star_x` and `star_y` in arcsec from the middle, [B, K].
+        size: Height and width in pixels.
+
+    Returns:
+        Nanomaggies a pixel, before the PSF, [B, 3, size, size].
+    """
     flux = parameters["star_flux"].mT
     bright = flux[:, 1] > to_flux(torch.tensor(SPIKES_FROM)).item()
     column, row = (parameters[name] / PIXEL_SCALE + (size - 1) / 2 for name in ("star_x", "star_y"))

@@ -39,13 +39,18 @@ def sersic_b(index: Tensor) -> Tensor:
     return 2 * index - 1 / 3 + 0.009876 / index
 
 
+def sersic_total(radius: Tensor, axis_ratio: Tensor, index: Tensor) -> Tensor:
+    """Flux of a Sersic profile whose centre is one per square arcsecond, [N] (Graham & Driver 2005, equation 2)."""
+    b = sersic_b(index)
+    return 2 * math.pi * axis_ratio * radius**2 * index * torch.exp(torch.lgamma(2 * index) - 2 * index * b.log())
+
+
 def sersic(u: Tensor, v: Tensor, radius: Tensor, axis_ratio: Tensor, index: Tensor, softening: float) -> Tensor:
     """Sersic profile [B, H, W]; `radius` is the half-light semi-major axis.
 
     A pixel averages over the cusp; softening the distance by a third of a pixel stands in for the average.
     """
-    b = sersic_b(index)
-    total = 2 * math.pi * axis_ratio * radius**2 * index * torch.exp(torch.lgamma(2 * index) - 2 * index * b.log())
+    b, total = sersic_b(index), sersic_total(radius, axis_ratio, index)
     distance = torch.sqrt(u**2 + (v / axis_ratio[:, None, None]) ** 2 + softening**2) / radius[:, None, None]
     return torch.exp(-b[:, None, None] * distance ** (1 / index)[:, None, None]) / total[:, None, None]
 

@@ -1,6 +1,5 @@
 """Wide fields of sky: galaxies and stars in the numbers of the sky, large galaxies, strong lenses, and look-alikes."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ from ..galaxies.stamps import render_galaxies
 from ..lenses.lookalikes import LOOKALIKES, draw_lookalikes, render_lookalikes
 from ..lenses.red_galaxies import render_red_galaxies
 from ..lenses.systems import MASK_SIGMA, arc_side, arc_significance, draw_lenses
-from ..neighbours import SPIKES_FROM, render_neighbours
-from ..profiles import pixel_grid, rotate, sersic, sersic_b, to_flux
+from ..neighbours import SPIKES_FROM, render_stars
+from ..profiles import pixel_grid, rotate, sersic, sersic_b, sersic_total, to_flux
 from ..sky import draw_conditions, observe
 from ..survey import BANDS, PIXEL_SCALE, ZERO_POINT
 from .counts import (
@@ -197,11 +196,9 @@ def _add_faint(canvas: Tensor, number: int, sky: Tensor, generator: torch.Genera
 def _visible_radius(galaxies: dict[str, Tensor], sky: Tensor) -> Tensor:
     """Semi-major axis in arcsec beyond which a Sersic profile is negligible in every band, [N]."""
     radius, axis_ratio, index = (galaxies[name] for name in ("radius", "axis_ratio", "sersic_index"))
-    b = sersic_b(index)
-    total = 2 * math.pi * axis_ratio * radius**2 * index * torch.exp(torch.lgamma(2 * index) - 2 * index * b.log())
-    centre = galaxies["flux"] * PIXEL_SCALE**2 / total[:, None]
+    centre = galaxies["flux"] * PIXEL_SCALE**2 / sersic_total(radius, axis_ratio, index)[:, None]
     decay = torch.log((centre / (NEGLIGIBLE * sky)).amax(dim=1)).clamp(min=0)
-    return radius * (decay / b) ** index
+    return radius * (decay / sersic_b(index)) ** index
 
 
 def _add_large(canvas: Tensor, number: int, generator: torch.Generator) -> dict[str, np.ndarray]:
@@ -266,18 +263,10 @@ def _add_stars(canvas: Tensor, number: int, generator: torch.Generator) -> dict[
         rows = chosen.nonzero().flatten()
         for some in rows.split(max(1, BATCH_PIXELS // side**2)):
             offset = (places[some] - pixels[some]) * PIXEL_SCALE
-            for stamp, place in zip(render_stars(flux[some], offset, side), pixels[some].int().tolist(), strict=True):
+            stars = {"star_flux": flux[some, None], "star_x": offset[:, :1], "star_y": offset[:, 1:]}
+            for stamp, place in zip(render_stars(stars, side), pixels[some].int().tolist(), strict=True):
                 _add(canvas, stamp, *place)
     return _table(["star"] * number, places - MARGIN, flux, {})
-
-
-def render_stars(flux: Tensor, offset: Tensor, size: int) -> Tensor:
-    """A star of that flux [B, 3] on each stamp, `offset` [B, 2] arcsec off its middle, [B, 3, size, size]."""
-    nothing = flux[:, :0]
-    no_galaxy = dict.fromkeys(("radius", "axis_ratio", "position_angle", "x", "y"), nothing)
-    no_galaxy["flux"] = flux[:, None][:, :0]
-    star = {"star_flux": flux[:, None], "star_x": offset[:, :1], "star_y": offset[:, 1:]}
-    return render_neighbours(no_galaxy | star, size)
 
 
 def _red_table(
