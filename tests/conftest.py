@@ -68,14 +68,18 @@ def small_config():
 @pytest.fixture(scope="session")
 def tiny_checkpoint(small_config, tmp_path_factory) -> Path:
     """A saved directory with every head, of random weights."""
-    from galvm_hf import GalvmForImageClassification, GalvmImageProcessor
-    from galvm_hf.train.objectives import OBJECTIVES, SharedEncoder
+    from galvm_hf import modeling_galvm as modeling
+    from galvm_hf.image_processing_galvm import GalvmImageProcessor
     from galvm_hf.train.release import save_checkpoint_folder
 
     torch.manual_seed(0)
-    model = SharedEncoder(small_config, list(OBJECTIVES))
-    classifier = GalvmForImageClassification(small_config)
-    weights = {**classifier.state_dict(), **model.checkpoint()}
+    encoder = modeling.GalvmModel(small_config, use_mask=True)
+    weights = {}
+    for name in modeling.__all__:
+        if name.startswith("GalvmFor"):
+            model = getattr(modeling, name)(small_config)
+            model.galvm = encoder
+            weights |= model.state_dict()
     folder = tmp_path_factory.mktemp("checkpoints") / "every-head"
     save_checkpoint_folder(folder, small_config, weights, GalvmImageProcessor())
     return folder

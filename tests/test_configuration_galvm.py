@@ -4,8 +4,14 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassFieldValidationError
 
-from galvm_hf import GalvmConfig, GalvmForImageClassification, GalvmForPreTraining
-from galvm_hf.train.objectives import OBJECTIVES, SharedEncoder
+from galvm_hf import (
+    GalvmConfig,
+    GalvmForImageClassification,
+    GalvmForImageRestoration,
+    GalvmForMaskedImageModeling,
+    GalvmForParameterRegression,
+    GalvmForPreTraining,
+)
 
 
 def millions(module: torch.nn.Module) -> float:
@@ -20,12 +26,14 @@ def test_preset_sizes(preset, smallest, largest):
         assert smallest <= millions(model) <= largest
 
 
-def test_tiny_with_all_heads_has_at_most_nine_million_parameters():
+def test_tiny_with_all_heads_has_at_most_9_7_million_parameters():
     config = GalvmConfig.tiny()
     with torch.device("meta"):
-        classifier = GalvmForImageClassification(config).classifier
-        total = millions(SharedEncoder(config, list(OBJECTIVES))) + millions(classifier)
-    assert total <= 9
+        total = millions(GalvmForMaskedImageModeling(config))
+        total += millions(GalvmForImageRestoration(config).restoration) + millions(GalvmForPreTraining(config).decoder)
+        total += millions(GalvmForImageClassification(config).classifier)
+        total += millions(GalvmForParameterRegression(config).regression)
+    assert total <= 9.7
     assert config.hidden_size == 256
 
 
@@ -45,6 +53,11 @@ def test_presets_take_overrides_and_survive_saving(tmp_path):
         ({"embed_dim": 50}, r"num_heads\[0\] must divide the width 50"),
         ({"depths": (4,), "num_heads": (3,)}, "at least two stages"),
         ({"window_size": 0}, "window_size must be at least 1, got 0"),
+        ({"head_depth": 0}, "head_depth must be at least 1, got 0"),
+        ({"detail_depths": (2, 2)}, "three numbers of blocks, got"),
+        ({"parameter_names": ("axis_ratio",)}, "one entry for each of parameter_names"),
+        ({"parameter_deviations": (1.0, 0.0, 1.0)}, "parameter_deviations must be above 0"),
+        ({"parameter_deviations": (1.0, float("nan"), 1.0)}, "parameter_deviations must be above 0"),
     ],
 )
 def test_contradictions_are_refused(values, message):

@@ -8,6 +8,7 @@ from galvm_hf import (
     GalvmForImageClassification,
     GalvmForImageRestoration,
     GalvmForMaskedImageModeling,
+    GalvmForParameterRegression,
     GalvmForPreTraining,
     GalvmModel,
 )
@@ -30,6 +31,10 @@ def restoration_labels(inputs: dict, tester) -> dict:
     return {"labels": inputs["pixel_values"]}
 
 
+def parameter_labels(inputs: dict, tester) -> dict:
+    return {"labels": inputs["pixel_values"].mean((2, 3))}
+
+
 TestGalvmModels = make_model_suite(
     GalvmConfig,
     {
@@ -39,9 +44,14 @@ TestGalvmModels = make_model_suite(
         "AutoModelForMaskedImageModeling": GalvmForMaskedImageModeling,
         "AutoModelForPreTraining": GalvmForPreTraining,
         "AutoBackbone": GalvmBackbone,
+        "parameters": GalvmForParameterRegression,
     },
     SMALL,
-    extra_labels={GalvmForImageRestoration: restoration_labels, GalvmForPreTraining: restoration_labels},
+    extra_labels={
+        GalvmForImageRestoration: restoration_labels,
+        GalvmForPreTraining: restoration_labels,
+        GalvmForParameterRegression: parameter_labels,
+    },
 )
 
 TestGalvmBackbone = make_backbone_suite(GalvmConfig, GalvmBackbone, SMALL)

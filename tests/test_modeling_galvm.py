@@ -14,9 +14,11 @@ from galvm_hf import (
     GalvmForImageClassification,
     GalvmForImageRestoration,
     GalvmForMaskedImageModeling,
+    GalvmForParameterRegression,
     GalvmForPreTraining,
     GalvmModel,
 )
+from galvm_hf.decoder_galvm import fill_smoothly
 from galvm_hf.modeling_galvm import expand_mask
 
 CLASSES = [
@@ -26,12 +28,22 @@ CLASSES = [
     GalvmForImageClassification,
     GalvmForImageRestoration,
     GalvmForMaskedImageModeling,
+    GalvmForParameterRegression,
 ]
 
 
 @pytest.fixture
 def images():
     return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def corrects(model):
+    """The model with weights in the last convolution, which starts at zero, so that its head changes its image."""
+    head = getattr(model, "restoration", None) or getattr(model, "inpainting", None)
+    if head is not None:
+        with torch.no_grad():
+            head.output.weight.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
+    return model.eval()
 
 
 def first_tensor(outputs) -> torch.Tensor:
@@ -64,7 +76,7 @@ def test_any_size_comes_back_in_its_size(small_config, size, skips):
         (GalvmForImageRestoration(small_config), {}),
         (GalvmForMaskedImageModeling(small_config), {"bool_masked_pos": mask}),
     ):
-        outputs = model.eval()(pixel_values, **inputs)
+        outputs = corrects(model)(pixel_values, **inputs)
         assert outputs.reconstruction.shape == pixel_values.shape
         assert outputs.reconstruction.isfinite().all()
 
@@ -109,7 +121,7 @@ def test_backbone_gives_the_stages_asked_for(small_config, images):
 
 @pytest.mark.parametrize("patch", [4, 8, 16])
 def test_masks_of_patches_and_pixels_mean_the_same(small_config, images, patch):
-    model = GalvmForMaskedImageModeling(small_config).eval()
+    model = corrects(GalvmForMaskedImageModeling(small_config))
     grid = torch.rand(2, 64 // patch, 64 // patch) < 0.4
     pixels = grid.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
     results = [model(images, mask).reconstruction for mask in (grid.flatten(1), grid, pixels)]
@@ -124,7 +136,7 @@ def test_a_mask_that_fits_no_patch_size_is_refused():
 
 
 def test_inpainting_sees_nothing_hidden_and_leaves_the_rest(small_config, images):
-    model = GalvmForMaskedImageModeling(small_config).eval()
+    model = corrects(GalvmForMaskedImageModeling(small_config))
     mask = torch.zeros(2, 64, 64, dtype=torch.bool)
     mask[:, 16:32, 20:40] = True
     outputs = model(images, mask)
@@ -179,9 +191,74 @@ def test_training_restoration_removes_a_constant(small_config, images):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_untrained_heads_give_their_input_and_a_smooth_filling(small_config, images):
+    assert torch.equal(GalvmForImageRestoration(small_config).eval()(images).reconstruction, images)
+    inpainting, mask = GalvmForMaskedImageModeling(small_config).eval(), torch.rand(2, 64, 64) < 0.5
+    assert torch.equal(inpainting(images).reconstruction, images)
+    assert torch.equal(inpainting(images, mask).reconstruction, fill_smoothly(images, mask[:, None]))
+
+
+def test_inpainting_training_beats_the_filling_it_starts_from(small_config):
+    torch.manual_seed(0)
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    images = (0.5 + 0.4 * torch.sin(x / 3 + torch.arange(4)[:, None, None]) * torch.cos(y / 4))[:, None].repeat(
+        1, 3, 1, 1
+    )
+    mask = torch.rand(4, 8, 8) < 0.4
+    model = GalvmForMaskedImageModeling(small_config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = model(images, mask).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 50)])
+def test_smooth_filling_continues_a_slope_and_reads_nothing_hidden(size):
+    rows = torch.linspace(0.1, 0.9, size[0])[:, None].expand(*size)
+    images = torch.stack([rows, rows * 0.5, rows * 0.2])[None]
+    mask = torch.zeros(1, 1, *size, dtype=torch.bool)
+    mask[..., 20:32, 16:30] = True
+    filled = fill_smoothly(images.masked_fill(mask, float("nan")), mask)
+    assert torch.equal(filled.masked_select(~mask), images.masked_select(~mask))
+    assert (filled - images).abs().max() < 0.05
+    assert torch.equal(fill_smoothly(images, torch.ones_like(mask)), torch.zeros_like(images))
+
+
+def test_parameters_are_in_their_units_and_unknown_ones_do_not_count(small_config, images):
+    torch.manual_seed(0)
+    config = GalvmConfig.from_dict(
+        {
+            **small_config.to_dict(),
+            "parameter_names": ["radius", "ratio"],
+            "parameter_means": [20.0, 0.5],
+            "parameter_deviations": [5.0, 0.1],
+        }
+    )
+    model = GalvmForParameterRegression(config).train()
+    labels = torch.tensor([[24.0, float("nan")], [16.0, 0.6]])
+    first = model(images, labels=labels)
+    standardised = (first.parameters - labels) / torch.tensor([5.0, 0.1])
+    torch.testing.assert_close(first.loss, standardised[labels.isfinite()].square().mean())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        outputs = model(images, labels=labels)
+        outputs.loss.backward()
+        optimizer.step()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert outputs.loss < 0.1 * first.loss
+    assert (outputs.parameters[:, 0] - labels[:, 0]).abs().max() < 3
+    assert model(images, labels=torch.full((2, 2), float("nan"))).loss == 0
+
+
 @pytest.mark.parametrize("model_class", CLASSES)
 def test_save_and_load_is_bit_equal(model_class, small_config, images, tmp_path):
-    model = model_class(small_config).eval()
+    model = corrects(model_class(small_config))
     model.save_pretrained(tmp_path)
     loaded = model_class.from_pretrained(tmp_path).eval()
     assert torch.equal(first_tensor(model(images)), first_tensor(loaded(images)))
@@ -189,7 +266,7 @@ def test_save_and_load_is_bit_equal(model_class, small_config, images, tmp_path)
 
 @pytest.mark.parametrize("model_class", CLASSES)
 def test_bfloat16_agrees_to_five_percent(model_class, small_config, images):
-    model = model_class(small_config).eval()
+    model = corrects(model_class(small_config))
     with torch.no_grad():
         expected = first_tensor(model(images))
         half = first_tensor(model.bfloat16()(images.bfloat16()))
@@ -199,7 +276,7 @@ def test_bfloat16_agrees_to_five_percent(model_class, small_config, images):
 
 @pytest.mark.parametrize("model_class", [GalvmModel, GalvmForMaskedImageModeling])
 def test_compiled_agrees_to_1e_4(model_class, small_config, images):
-    model = model_class(small_config).eval()
+    model = corrects(model_class(small_config))
     inputs = {"bool_masked_pos": torch.ones(2, 4, 4)} if model_class is GalvmForMaskedImageModeling else {}
     with torch.no_grad():
         expected = first_tensor(model(images, **inputs))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from timm_reference import TimmEncoder, TimmSunet
 
-from galvm_hf import GalvmConfig, GalvmForImageRestoration, GalvmModel
+from galvm_hf import GalvmConfig, GalvmForPreTraining, GalvmModel
 
 # weights several times larger than at the start of training, so that attention, its bias and its masks matter
 LARGE = 0.1
@@ -29,7 +29,7 @@ def test_stages_equal_timm(image_size, attention):
 @pytest.mark.parametrize("skips", [True, False])
 def test_network_equals_sunet_unfolded(skips):
     torch.manual_seed(0)
-    model = GalvmForImageRestoration(GalvmConfig.tiny(initializer_range=LARGE, use_skips=skips)).eval()
+    model = GalvmForPreTraining(GalvmConfig.tiny(initializer_range=LARGE, pretraining_skips=skips)).eval()
     reference = TimmSunet(model, (128, 128)).eval()
     pixel_values = torch.rand(2, 3, 128, 128)
     with torch.no_grad():

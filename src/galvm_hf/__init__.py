@@ -17,6 +17,7 @@ _LAZY = {
     "GalvmForImageClassification": "modeling_galvm",
     "GalvmForImageRestoration": "modeling_galvm",
     "GalvmForMaskedImageModeling": "modeling_galvm",
+    "GalvmForParameterRegression": "modeling_galvm",
     "GalvmForPreTraining": "modeling_galvm",
     "GalvmModel": "modeling_galvm",
     "GalvmPreTrainedModel": "modeling_galvm",

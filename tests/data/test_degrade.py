@@ -18,6 +18,7 @@ from galvm_hf.data.degrade import (
     bad_lines,
     blur,
     blur_and_noise,
+    image_generators,
     patch_mask,
     saturated_stars,
     star_light,
@@ -405,6 +406,69 @@ def test_a_seed_gives_the_same_again(draw):
     before = draw(seeded(1))
     torch.manual_seed(1)
     assert torch.equal(draw(seeded(1)), before)
+
+
+EACH = {
+    "blur and noise": lambda images, generators: (blur_and_noise(images, generators),),
+    "patch mask": lambda images, generators: (patch_mask(len(images), images.shape[-2:], generators),),
+    "bad lines": bad_lines,
+    "saturated stars": saturated_stars,
+}
+
+
+@pytest.mark.parametrize("spoil", EACH.values(), ids=EACH)
+def test_with_a_generator_each_an_image_does_not_depend_on_its_batch(spoil):
+    """Not on what else is in it, nor on how it is split over ranks and micro-batches."""
+    keys = [(3, 1, index) for index in range(12)]
+    images = torch.rand(12, 3, 32, 48, generator=seeded())
+    whole = spoil(images, image_generators(keys))
+    for size in (1, 5, 7):
+        split = zip(images.split(size), (keys[first : first + size] for first in range(0, 12, size)), strict=True)
+        parts = [spoil(part, image_generators(own)) for part, own in split]
+        for one, other in zip(whole, (torch.cat(part) for part in zip(*parts, strict=True)), strict=True):
+            # powers of one number and of many at once differ in the last bit
+            torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+    order = torch.randperm(12, generator=seeded())
+    mixed = spoil(images[order], image_generators([keys[index] for index in order]))
+    for one, other in zip(whole, mixed, strict=True):
+        torch.testing.assert_close(one[order], other, atol=1e-6, rtol=0)
+    assert not torch.equal(whole[-1][0], spoil(images[:1], image_generators([(3, 2, 0)]))[-1][0])
+
+
+def test_masks_with_a_generator_each_are_of_every_size_and_share():
+    masks = patch_mask(1500, (64, 64), image_generators((0, index) for index in range(1500)))
+    share = masks.float().mean(dim=(1, 2))
+    assert share.min() < 0.02 and share.max() > 0.68
+    assert share.mean().item() == pytest.approx(sum(MASK_RATIO_RANGE) / 2, abs=0.02)
+    coarse = masks.unflatten(2, (4, 16)).unflatten(1, (4, 16)).float().mean(dim=(2, 4))
+    of_large_patches = ((coarse == 0) | (coarse == 1)).all(dim=(1, 2))
+    assert 0.3 < of_large_patches.float().mean() < 0.42
+
+
+@pytest.mark.parametrize("spoil", [EACH["blur and noise"], EACH["bad lines"], EACH["saturated stars"]])
+def test_one_generator_in_a_sequence_draws_what_it_draws_alone(spoil):
+    images = torch.rand(1, 3, 32, 32, generator=seeded())
+    assert torch.equal(spoil(images, seeded(5))[0], spoil(images, [seeded(5)])[0])
+
+
+def test_generators_of_images_depend_on_the_whole_key_and_nothing_else():
+    def first(*keys):
+        return [torch.rand((), generator=generator).item() for generator in image_generators(keys)]
+
+    keys = [(0, 1, 23), (0, 12, 3), (1, 1, 23), (0, 1, 24), (0, 1)]
+    numbers = first(*keys)
+    assert len(set(numbers)) == 5 and first(*keys[::-1]) == numbers[::-1]
+    # counters of numpy and torch are the numbers that they hold
+    assert first((np.int64(0), torch.tensor(1), 23)) == numbers[:1]
+    alike = torch.tensor(first(*((0, 0, index) for index in range(1000))))
+    assert torch.corrcoef(torch.stack([alike[1:], alike[:-1]]))[0, 1].abs() < 0.1
+
+
+@pytest.mark.parametrize("spoil", EACH.values(), ids=EACH)
+@pytest.mark.parametrize("number", [0, 2, 4])
+def test_a_wrong_number_of_generators_is_refused(spoil, number):
+    with pytest.raises(ValueError, match="one for each"):
+        spoil(torch.zeros(3, 3, 32, 32), image_generators([(0, index) for index in range(number)]))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from galvm_hf import GalvmImageProcessor, modeling_galvm
-from galvm_hf.train.objectives import OBJECTIVES, SharedEncoder
+from galvm_hf.modeling_galvm import GalvmForImageRestoration
 from galvm_hf.train.release import AUTO_MAP, REMOTE_CODE, save_checkpoint_folder
 
 AUTO_CLASSES = (
@@ -43,7 +43,8 @@ def test_the_folder_is_laid_out_as_on_the_hub(tiny_checkpoint):
 
 def test_the_map_names_every_class_that_there_is():
     named = {entry.split(".")[1] for entry in AUTO_MAP.values()} - {"GalvmConfig", "GalvmImageProcessor"}
-    assert named == set(modeling_galvm.__all__) - {"GalvmPreTrainedModel"}
+    # no Auto class of transformers is for parameters
+    assert named == set(modeling_galvm.__all__) - {"GalvmPreTrainedModel", "GalvmForParameterRegression"}
 
 
 @pytest.mark.parametrize("auto_class", AUTO_CLASSES)
@@ -63,20 +64,20 @@ def test_what_is_saved_is_left_as_it_was_and_replaced_as_a_whole(small_config, t
     options = processor.to_dict()
     for seed in range(2):
         torch.manual_seed(seed)
-        model = SharedEncoder(small_config, ["denoise"])
-        save_checkpoint_folder(tmp_path / "new" / "folder", small_config, model.checkpoint(), processor)
+        weights = GalvmForImageRestoration(small_config).state_dict()
+        save_checkpoint_folder(tmp_path / "new" / "folder", small_config, weights, processor)
     assert (small_config.to_dict(), processor.to_dict()) == (config, options)
     assert not list((tmp_path / "new" / "folder").glob(".*.part"))
     stored = load_file(tmp_path / "new" / "folder" / "model.safetensors")
-    for name, value in model.checkpoint().items():
+    for name, value in weights.items():
         assert torch.equal(stored[name], value.bfloat16())
     assert AutoImageProcessor.from_pretrained(tmp_path / "new" / "folder").crop_margin == 0.3
     assert tuple(AutoConfig.from_pretrained(tmp_path / "new" / "folder").depths) == small_config.depths
 
 
 def test_an_interrupted_save_leaves_the_old_weights(small_config, tmp_path, monkeypatch):
-    model = SharedEncoder(small_config, list(OBJECTIVES))
-    save_checkpoint_folder(tmp_path, small_config, model.checkpoint(), GalvmImageProcessor())
+    weights = GalvmForImageRestoration(small_config).state_dict()
+    save_checkpoint_folder(tmp_path, small_config, weights, GalvmImageProcessor())
     before = (tmp_path / "model.safetensors").read_bytes()
 
     def fail(weights, path, metadata):
@@ -85,7 +86,7 @@ def test_an_interrupted_save_leaves_the_old_weights(small_config, tmp_path, monk
 
     monkeypatch.setattr("galvm_hf.train.release.save_file", fail)
     with pytest.raises(OSError, match="no space left"):
-        save_checkpoint_folder(tmp_path, small_config, model.checkpoint(), GalvmImageProcessor())
+        save_checkpoint_folder(tmp_path, small_config, weights, GalvmImageProcessor())
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert not list(tmp_path.glob(".*.part"))
 

@@ -4,9 +4,15 @@ The ranges are the paper's (Fu et al. 2024, section 3): Moffat PSFs of 2 to 8 px
 deviation 1 to 15 on the 0 to 255 scale, and square patches of 4, 8 or 16 px that hide 0 to 70 % of the image. Bad rows
 and columns and saturated stars are what else a camera spoils. Their masks say which pixels tell nothing of the sky:
 they are `bool_masked_pos` of the inpainting model, alone or together with a patch mask (`|`).
+
+All randomness comes from one generator for the batch, or from one for each image (`image_generators`, as in the
+pipelines of diffusers): then what happens to an image does not depend on what else is in its batch.
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -33,15 +39,46 @@ TRAIL_WIDTHS = (1, 3)  # px
 CPU_PIXELS = 2**20
 
 
-def _uniform(number: int, bounds: tuple[float, float], generator: torch.Generator, *shape: int) -> Tensor:
+Generators = torch.Generator | Sequence[torch.Generator]
+
+
+def image_generators(keys: Iterable[Sequence[int]], device: torch.device | str = "cpu") -> list[torch.Generator]:
+    """A generator for each image, seeded by its key alone: by a digest, since neighbouring seeds give alike numbers.
+
+    Args:
+        keys: Of each image, whole numbers such as the run's seed, the epoch and the index of its row.
+        device: Where the images are.
+    """
+    digests = (blake2b(repr(tuple(map(int, key))).encode(), digest_size=8).digest() for key in keys)
+    return [torch.Generator(device).manual_seed(int.from_bytes(digest, "little")) for digest in digests]
+
+
+def _device(generator: Generators) -> torch.device:
+    if isinstance(generator, torch.Generator):
+        return generator.device
+    if not generator:
+        raise ValueError("The sequence of generators is empty: give one for each image, or one for all.")
+    return generator[0].device
+
+
+def _draw(kind: Callable[..., Tensor], number: int, generator: Generators, *shape: int) -> Tensor:
+    """Random numbers `[number, *shape]` of a kind such as `torch.rand`, from one generator or from one for each."""
+    if isinstance(generator, torch.Generator):
+        return kind((number, *shape), generator=generator, device=generator.device)
+    if len(generator) != number:
+        raise ValueError(f"Got {len(generator)} generators for {number} images: give one for each, or one for all.")
+    return torch.stack([kind(shape, generator=one, device=one.device) for one in generator])
+
+
+def _uniform(number: int, bounds: tuple[float, float], generator: Generators, *shape: int) -> Tensor:
     low, high = bounds
-    return low + (high - low) * torch.rand(number, *shape, generator=generator, device=generator.device)
+    return low + (high - low) * _draw(torch.rand, number, generator, *shape)
 
 
-def _whole(number: int, bounds: tuple[int, int], generator: torch.Generator, *shape: int) -> Tensor:
+def _whole(number: int, bounds: tuple[int, int], generator: Generators, *shape: int) -> Tensor:
     """Whole numbers from the first bound to the second, both included."""
     low, high = bounds
-    return torch.randint(low, high + 1, (number, *shape), generator=generator, device=generator.device)
+    return _draw(partial(torch.randint, low, high + 1), number, generator, *shape)
 
 
 def blur(images: Tensor, fwhm: Tensor, beta: float = BETA) -> Tensor:
@@ -107,12 +144,12 @@ def _unfold(folded: Tensor) -> Tensor:
     return images
 
 
-def blur_and_noise(images: Tensor, generator: torch.Generator, beta: float = BETA) -> Tensor:
+def blur_and_noise(images: Tensor, generator: Generators, beta: float = BETA) -> Tensor:
     """Blur and add noise, each of a strength drawn for each image.
 
     Args:
         images: Display images in [0, 1], `[B, C, H, W]`.
-        generator: Source of all randomness, on the device of `images`.
+        generator: Source of all randomness, on the device of `images`; or a sequence of them, one for each image.
         beta: Power of the PSF's wings.
 
     Returns:
@@ -123,14 +160,14 @@ def blur_and_noise(images: Tensor, generator: torch.Generator, beta: float = BET
     """
     blurred = blur(images, _uniform(len(images), FWHM_RANGE, generator), beta)
     sigma = _uniform(len(images), NOISE_RANGE, generator, 1, 1, 1)
-    noise = torch.randn(images.shape, generator=generator, device=generator.device)
+    noise = _draw(torch.randn, len(images), generator, *images.shape[1:])
     return noise.mul_(sigma).add_(blurred).clamp_(0, 1)
 
 
 def patch_mask(
     number: int,
     size: tuple[int, int],
-    generator: torch.Generator,
+    generator: Generators,
     ratio_range: tuple[float, float] = MASK_RATIO_RANGE,
 ) -> Tensor:
     """Masks of square patches, patch size and hidden share drawn for each image.
@@ -138,7 +175,7 @@ def patch_mask(
     Args:
         number: Number of masks, B.
         size: Height and width of the images, in px; the patch sizes must divide them.
-        generator: Source of all randomness.
+        generator: Source of all randomness; or a sequence of them, one for each mask.
         ratio_range: Smallest and largest share of the image that is hidden. The number of hidden patches is the whole
             one nearest to the share drawn.
 
@@ -151,36 +188,39 @@ def patch_mask(
     height, width = size
     if height % PATCH_SIZES[-1] or width % PATCH_SIZES[-1]:
         raise ValueError(f"Patch masks need height and width divisible by {PATCH_SIZES[-1]} px, got {size}.")
-    device = generator.device
+    device = _device(generator)
     ratio = _uniform(number, ratio_range, generator, 1)
     choice = _whole(number, (0, len(PATCH_SIZES) - 1), generator)
     masks = torch.empty(number, height, width, dtype=torch.bool, device=device)
     for index, patch in enumerate(PATCH_SIZES):
         chosen = (choice == index).nonzero()[:, 0]
         grid = (height // patch, width // patch)
-        order = torch.rand(len(chosen), math.prod(grid), generator=generator, device=device).argsort(1)
+        if not len(chosen):
+            continue
+        own = generator if isinstance(generator, torch.Generator) else [generator[index] for index in chosen.tolist()]
+        order = _draw(torch.rand, len(chosen), own, math.prod(grid)).argsort(1)
         hide = torch.arange(order.shape[1], device=device) < (ratio[chosen] * order.shape[1]).round()
         hidden = torch.empty_like(hide).scatter_(1, order, hide)
         masks[chosen] = hidden.view(-1, *grid).repeat_interleave(patch, 1).repeat_interleave(patch, 2)
     return masks
 
 
-def bad_lines(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def bad_lines(images: Tensor, generator: Generators) -> tuple[Tensor, Tensor]:
     """Make whole rows and columns of the detector dead (0) or hot (1): 1 to 6 an image, each 1 to 3 px wide.
 
     Args:
         images: Display images in [0, 1], `[B, C, H, W]`. All bands have the same bad pixels.
-        generator: Source of all randomness, on the device of `images`.
+        generator: Source of all randomness, on the device of `images`; or a sequence of them, one for each image.
 
     Returns:
         The images with bad pixels, `[B, C, H, W]`, and true where they are bad, bool, `[B, H, W]`. Where a hot line
         crosses a dead one, it shows.
     """
-    number, most, device = len(images), LINE_NUMBERS[1], generator.device
+    number, most, device = len(images), LINE_NUMBERS[1], _device(generator)
     exists = torch.arange(most, device=device) < _whole(number, LINE_NUMBERS, generator, 1)
     lines = _whole(number, LINE_WIDTHS, generator, most, 1)
-    place = torch.rand(number, most, 1, generator=generator, device=device)
-    row, hot = (torch.rand(number, most, generator=generator, device=device) < 0.5 for _ in range(2))
+    place = _draw(torch.rand, number, generator, most, 1)
+    row, hot = (_draw(torch.rand, number, generator, most) < 0.5 for _ in range(2))
 
     def covered(side: int, chosen: Tensor) -> Tensor:
         """Of the pixels along an axis, those in any of the chosen lines, `[B, side]`."""
@@ -222,7 +262,7 @@ def star_light(size: tuple[int, int], centre: Tensor, fwhm: Tensor, peak: Tensor
     return peak * (core + SPIKE_SHARE * struts / (1 + squared.sqrt() / fwhm) ** 2)
 
 
-def saturated_stars(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def saturated_stars(images: Tensor, generator: Generators) -> tuple[Tensor, Tensor]:
     """Add a star to each image that is too bright for the detector: what is above 1 is clipped, and charge bleeds.
 
     Place, width, brightness, colour, spikes and bleeding are drawn for each. The charge that a saturated core cannot
@@ -230,13 +270,13 @@ def saturated_stars(images: Tensor, generator: torch.Generator) -> tuple[Tensor,
 
     Args:
         images: Display images in [0, 1], `[B, C, H, W]`.
-        generator: Source of all randomness, on the device of `images`.
+        generator: Source of all randomness, on the device of `images`; or a sequence of them, one for each image.
 
     Returns:
         The images with stars, `[B, C, H, W]`, and true where a star saturates a band or bleeds, bool, `[B, H, W]`.
         Pixels that were saturated without it do not count.
     """
-    (number, bands, height, width), device = images.shape, generator.device
+    (number, bands, height, width), device = images.shape, _device(generator)
     sides = torch.tensor([height, width], device=device)
     centre = _uniform(number, (0.0, 1.0), generator, 2) * sides - 0.5
     fwhm = _uniform(number, FWHM_RANGE, generator)

@@ -1,1 +1,1 @@
-"""How good the features are: measurements on labelled galaxies."""
+"""How good the model is: measurements on galaxies it was not trained on, each with its interval."""

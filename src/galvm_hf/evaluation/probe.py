@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-BOOTSTRAPS = 1000
+from .intervals import estimate_balanced_accuracy
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def linear_probe(
     _require_sound(train_x, train_y, test_x, test_y)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000))
     right = classifier.fit(train_x, train_y).predict(test_x) == test_y
-    by_class = [right[test_y == name] for name in np.unique(test_y)]
+    estimate = estimate_balanced_accuracy(right, test_y, seed)
     return ProbeResult(
-        balanced_accuracy=float(np.mean([group.mean() for group in by_class])),
-        interval95=_bootstrap(by_class, np.random.default_rng(seed)),
+        balanced_accuracy=estimate.value,
+        interval95=(estimate.low, estimate.high),
         n_train=len(train_y),
         n_test=len(test_y),
     )
@@ -93,11 +93,3 @@ def _require_sound(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray,
         raise ValueError(f"A probe needs at least two classes to tell apart, got {classes.tolist()}.")
     if not len(tested) or not np.isin(tested, classes).all():
         raise ValueError(f"Every class of the test set needs training examples, got {tested} and {classes}.")
-
-
-def _bootstrap(by_class: list[np.ndarray], random: np.random.Generator) -> tuple[float, float]:
-    """Percentile interval of the balanced accuracy when the galaxies of each class are drawn again."""
-    # The number of right answers in a resample of n is binomial.
-    shares = [random.binomial(len(group), group.mean(), BOOTSTRAPS) / len(group) for group in by_class]
-    low, high = np.percentile(np.mean(shares, axis=0), [2.5, 97.5])
-    return float(low), float(high)

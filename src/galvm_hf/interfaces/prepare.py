@@ -1,4 +1,4 @@
-"""`galvm prepare`: stamps from the sky, and stamps into shards."""
+"""`galvm prepare`: stamps from the sky, stamps into shards, and shards into splits."""
 
 import shlex
 import sys
@@ -11,7 +11,7 @@ import typer
 from .console import list_skipped, plain_errors
 
 prepare_app = typer.Typer(
-    help="Make data ready: cut stamps from surveys, pack stamps into shards.", no_args_is_help=True
+    help="Make data ready: cut stamps from surveys, pack stamps into shards, split shards.", no_args_is_help=True
 )
 
 OverwriteOption = Annotated[
@@ -106,6 +106,60 @@ def shards(
         typer.echo(
             f"{summary.number} stamps in {out}, {summary.continued} of them from an earlier run, "
             f"{len(summary.skipped)} skipped. The card is {summary.card}."
+        )
+
+
+@prepare_app.command()
+def splits(
+    sources: Annotated[list[str], typer.Argument(help="Parquet files, all of the same columns, and folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    validation: Annotated[float, typer.Option(help="Share of the rows to hold out.")],
+    test: Annotated[float, typer.Option(help="Share of the rows to hold out once more.")] = 0.0,
+    label: Annotated[str | None, typer.Option(help="Column whose classes get the same shares everywhere.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Parquet file whose galaxies may be in no split; may be repeated.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Take only rows with `column=value`; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order, and of who is held out.")] = 0,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Split Parquet files of pictures or flux into training, validation and test files, no galaxy in two of them.
+
+    Pictures of the same galaxy are found by their looks, also at another scale, and kept in one split. Those that show
+    a galaxy of an excluded file are dropped. `splits.json` says what was done, and which rows it concerns.
+
+    Examples:
+
+        galvm prepare splits train.parquet --out splits/ --validation 0.05 --label label --exclude test.parquet
+
+        galvm prepare splits shards/ --out splits/ --validation 0.05 --test 0.1 --where source=galaxy-zoo-2
+    """
+    with plain_errors():
+        from ..data.splits import write_splits
+
+        pairs = [condition.partition("=") for condition in where or ()]
+        if wrong := [name for name, equals, _ in pairs if not (name and equals)]:
+            raise ValueError(f"`--where` needs column=value, got {wrong[0]!r}.")
+        conditions = {name: value for name, _, value in pairs}
+        summary = write_splits(
+            sources,
+            out,
+            validation=validation,
+            test=test,
+            label=label,
+            exclude=exclude or (),
+            where=conditions,
+            seed=seed,
+            overwrite=overwrite,
+        )
+        list_skipped([ValueError(f"{name}: {cause}") for name, cause in summary.skipped])
+        counts = ", ".join(f"{number} {name}" for name, number in summary.rows.items())
+        typer.echo(
+            f"{counts} rows in {out}; {len(summary.excluded) + len(summary.followers)} dropped that show a galaxy of an "
+            f"excluded file, {len(summary.grouped)} pairs of the same galaxy kept together, {len(summary.skipped)} "
+            "skipped."
         )
 
 

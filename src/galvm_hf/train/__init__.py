@@ -1,1 +1,1 @@
-"""What the scripts in `training/` call: stamps in memory, objectives, the loop, checkpoints."""
+"""What the scripts in `training/` call: settings, tasks and how they are mixed, the loop, checkpoints, fine-tuning."""

@@ -7,12 +7,26 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .. import configuration_galvm, image_processing_galvm, image_transforms_galvm, layers_galvm, modeling_galvm
+from .. import (
+    configuration_galvm,
+    decoder_galvm,
+    image_processing_galvm,
+    image_transforms_galvm,
+    layers_galvm,
+    modeling_galvm,
+)
 from ..configuration_galvm import GalvmConfig
 from ..files import copy_file, whole_file
 from ..image_processing_galvm import GalvmImageProcessor
 
-REMOTE_CODE = (configuration_galvm, layers_galvm, modeling_galvm, image_transforms_galvm, image_processing_galvm)
+REMOTE_CODE = (
+    configuration_galvm,
+    layers_galvm,
+    decoder_galvm,
+    modeling_galvm,
+    image_transforms_galvm,
+    image_processing_galvm,
+)
 AUTO_MAP = {
     "AutoConfig": "configuration_galvm.GalvmConfig",
     "AutoModel": "modeling_galvm.GalvmModel",

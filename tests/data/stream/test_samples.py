@@ -1,4 +1,4 @@
-"""Samples: what augmentation does to an image, and that it does nothing else."""
+"""Samples: what is decoded, where it is cut, and what says why it is not."""
 
 import re
 
@@ -6,104 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from galvm_hf.data.stream.samples import Augmentation, SampleMaker, _warp
+from galvm_hf.data.stream import Augmentation
+from galvm_hf.data.stream.samples import SampleMaker
 from galvm_hf.data.stream.sources import Record
-from galvm_hf.image_transforms_galvm import Crop, apply_crop
+from galvm_hf.image_transforms_galvm import find_crop
 
 SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def display():
-    """A smooth random image with a different slope in each channel, `[48, 48, 3]`."""
-    noise = np.random.default_rng(0).random((48, 48, 3), dtype=np.float32)
-    return cv2.GaussianBlur(noise, (0, 0), 2)
-
-
-def view(display, crop, mirror=0.9, turn=0.0, zoom=0.5, shift=(0.5, 0.5), **options):
-    augmentation = Augmentation(**{"rotation": "quarter", "zoom": (1, 1), "shift": 0.25} | options)
-    return warp(display, augmentation.draw(crop, SIZE, (mirror, turn, zoom, *shift)))
-
-
-def warp(display, source_of):
-    result = np.full((SIZE, SIZE, 3), np.nan, dtype=np.float32)
-    _warp(display, source_of, result)
-    return result
-
-
-# a box of the result's size: every pixel of the result is a pixel of the image
-EXACT = Crop(top=5, left=9, height=SIZE, width=SIZE)
-BOX = (slice(5, 5 + SIZE), slice(9, 9 + SIZE))
-
-
-def test_without_flip_and_turn_it_is_the_crop(display):
-    np.testing.assert_allclose(view(display, EXACT), display[BOX], atol=1e-5)
-
-
-@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_quarter_turns_and_mirrors_move_pixels_and_change_none(display, quarters, mirrored):
-    seen = view(display, EXACT, mirror=0.1 if mirrored else 0.9, turn=quarters / 4 + 0.1)
-    expected = np.rot90(display[BOX], quarters)
-    expected = expected[:, ::-1] if mirrored else expected
-    np.testing.assert_allclose(seen, expected, atol=1e-5)
-
-
-def test_eight_views_are_all_there(display):
-    augmentation = Augmentation(rotation="quarter", zoom=(1, 1), shift=0)
-    views = {
-        warp(display, augmentation.draw(EXACT, SIZE, np.random.default_rng(seed).random(5))).round(3).tobytes()
-        for seed in range(100)
-    }
-    assert len(views) == 8
-
-
-@pytest.mark.parametrize("crop", [Crop(4, 8, 20, 20), Crop(-3, 2, 44, 44), Crop(0, 0, 48, 48)])
-def test_a_box_of_another_size_is_resized_as_the_image_processor_does(display, crop):
-    channels_first = display.transpose(2, 0, 1)
-    expected = apply_crop(channels_first, crop, (SIZE, SIZE)).transpose(1, 2, 0)
-    inner = (slice(4, -4), slice(4, -4))  # at the rim the one mixes with the background, the other repeats the edge
-    np.testing.assert_allclose(view(display, crop)[inner], expected[inner], atol=0.02)
-
-
-def test_a_free_turn_turns_by_the_angle():
-    y, x = np.mgrid[:64, :64] - 31.5
-    bar = np.exp(-((y / 3) ** 2) - (x / 14) ** 2).astype(np.float32)
-    display = np.repeat(bar[..., None], 3, axis=2)
-    seen = view(display, Crop(0, 0, 64, 64), turn=30 / 360, rotation="free")[..., 0]
-    y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
-    angle = 0.5 * np.arctan2(2 * (seen * x * y).sum(), (seen * (x**2 - y**2)).sum())
-    assert np.degrees(angle) == pytest.approx(-30, abs=1)  # rows count downwards: the bar turns against the clock
-
-
-def test_shift_moves_the_box_and_zoom_changes_its_side(display):
-    moved = view(display, EXACT, shift=(0.75, 0.5))  # an eighth of the box to the right
-    np.testing.assert_allclose(moved, display[5 : 5 + SIZE, 13 : 13 + SIZE], atol=1e-5)
-    near = Augmentation(rotation=None, zoom=(0.5, 0.5), shift=0).draw(EXACT, SIZE, (0.9, 0, 0, 0, 0))
-    corner, opposite = near @ [-0.5, -0.5, 1], near @ [SIZE - 0.5, SIZE - 0.5, 1]
-    np.testing.assert_allclose(corner, [9 + 8 - 0.5, 5 + 8 - 0.5])
-    np.testing.assert_allclose(opposite, [9 + 24 - 0.5, 5 + 24 - 0.5])
-
-
-def test_shrinking_averages_and_does_not_pick_pixels():
-    checkers = np.indices((128, 128)).sum(axis=0) % 2
-    display = np.repeat(checkers[..., None], 3, axis=2).astype(np.float32)
-    seen = view(display, Crop(0, 0, 128, 128), turn=0.125, rotation="free")
-    np.testing.assert_allclose(seen[12:20, 12:20], 0.5, atol=0.02)
-
-
-def test_outside_the_image_lies_its_background():
-    display = np.full((48, 48, 3), (0.1, 0.2, 0.3), dtype=np.float32)
-    display[20:28, 20:28] = 1
-    seen = view(display, Crop(-40, -40, 128, 128), turn=0.125, rotation="free")
-    np.testing.assert_allclose(seen[0, 0], (0.1, 0.2, 0.3), atol=1e-6)
-    np.testing.assert_allclose(seen[-1, -1], (0.1, 0.2, 0.3), atol=1e-6)
-
-
-@pytest.mark.parametrize("wrong", [{"rotation": "half"}, {"zoom": (0, 1)}, {"zoom": (2, 1)}, {"shift": 1}])
-def test_options_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(ValueError, match="must be"):
-        Augmentation(**wrong)
 
 
 def test_colours_are_in_the_order_of_wavelength():
@@ -130,3 +38,64 @@ def test_what_cannot_be_decoded_says_why(record, cause):
     batch = SampleMaker(SIZE, None, 0).__getitems__([(0, 0, record)])
     (row,) = batch["skipped"]
     assert (row.id, batch["rows"], batch["id"]) == ("a", 1, []) and re.search(cause, row.cause)
+
+
+def noisy_record(height, width):
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    display = np.multiply(picture, np.float32(1 / 255), dtype=np.float32)  # OpenCV's order is that of the wavelengths
+    return Record("a", cv2.imencode(".png", picture)[1].tobytes(), {}), display
+
+
+def symmetries(image):
+    turned = [np.rot90(image, quarters) for quarters in range(4)]
+    return {np.ascontiguousarray(view).tobytes() for view in (*turned, *(view[:, ::-1] for view in turned))}
+
+
+def test_a_share_of_the_middle_is_averaged_bit_for_bit():
+    record, display = noisy_record(320, 320)
+    expected = cv2.resize(display[60:260, 60:260], (128, 128), interpolation=cv2.INTER_AREA)
+    quarter = Augmentation(rotation="quarter", zoom=(1, 1), shift=0)
+    seen = set()
+    for augmentation in (None, quarter):
+        batch = SampleMaker(128, augmentation, 0, 0.625).__getitems__([(0, index, record) for index in range(60)])
+        assert batch["scale"].tolist() == [200 / 128] * 60
+        samples = batch["pixel_values"].permute(0, 2, 3, 1).contiguous().numpy()
+        if augmentation is None:
+            assert all(np.array_equal(sample, expected) for sample in samples)
+        else:
+            seen = {sample.tobytes() for sample in samples}
+    assert seen == symmetries(expected) and len(seen) == 8
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "box"),
+    [
+        ((50, 80), 1.0, (0, 15, 50)),
+        ((81, 50), 0.5, (28, 12, 25)),
+        ((120, 120), 0.7, (18, 18, 84)),
+    ],
+)
+def test_a_share_is_one_of_the_shorter_side(size, share, box):
+    record, display = noisy_record(*size)
+    batch = SampleMaker(16, None, 0, share).__getitems__([(0, 0, record)])
+    top, left, side = box
+    cut = np.ascontiguousarray(display[top : top + side, left : left + side])
+    expected = cv2.resize(cut, (16, 16), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(batch["pixel_values"][0].permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.parametrize("rotation", ["free", "quarter", None])
+def test_scale_turns_pixels_of_the_file_into_pixels_of_the_sample(pictures, rotation):
+    records = [(3, index, Record(str(index), picture, {})) for index, picture in enumerate(pictures[:30])]
+    decoded = [cv2.imdecode(np.frombuffer(picture, np.uint8), 1) for picture in pictures[:30]]
+    displays = [np.multiply(picture, np.float32(1 / 255)).transpose(2, 0, 1) for picture in decoded]
+    boxes = [find_crop(display, (16, 16)) for display in displays]
+    sides = np.array([box.width for box in boxes])
+    plain = SampleMaker(16, None, 0).__getitems__(records)
+    np.testing.assert_allclose(plain["scale"], sides / 16)
+    assert plain["epoch"].tolist() == [3] * 30
+    zoomed = SampleMaker(16, Augmentation(rotation=rotation, zoom=(2, 2)), 0).__getitems__(records)
+    np.testing.assert_allclose(zoomed["scale"], 2 * sides / 16)
+    ranged = SampleMaker(16, Augmentation(rotation=rotation, zoom=(0.5, 1)), 0).__getitems__(records)
+    sides_drawn = 16 * ranged["scale"].numpy()
+    assert ((sides_drawn >= 0.5 * sides - 0.5) & (sides_drawn <= sides)).all() and len(set(sides_drawn / sides)) > 5

@@ -245,9 +245,19 @@ def test_flux_columns_of_shards_are_read_band_by_band(flux, tmp_path):
     assert "z', 'r', 'i', 'y'" in stream.skipped[0][1]
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"size": 0}])
-def test_options_out_of_range_are_refused(parquet_folder, wrong):
-    with pytest.raises(ValueError, match="must be positive"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": 0}, "must be positive"),
+        ({"size": 0}, "must be positive"),
+        ({"crop": 0}, "a share in"),
+        ({"crop": 1.5}, "a share in"),
+        ({"crop": "centre"}, "a share in"),
+        ({"columns": ["label", "scale"]}, "`columns` has scale"),
+    ],
+)
+def test_options_out_of_range_are_refused(parquet_folder, wrong, message):
+    with pytest.raises(ValueError, match=message):
         make(parquet_folder, **wrong)
 
 

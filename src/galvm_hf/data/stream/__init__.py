@@ -1,6 +1,6 @@
 """Streams of training samples that resume exactly, whatever the number of workers and of ranks."""
 
-from .samples import Augmentation
+from .augmentation import Augmentation
 from .stream import GalaxyStream
 
 __all__ = ["Augmentation", "GalaxyStream"]

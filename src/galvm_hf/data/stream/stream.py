@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import torch
 from torch.utils.data import DataLoader
 
+from ..stamp import UnreadableStampError
+from .augmentation import Augmentation
 from .reading import PassReader
-from .samples import Augmentation, SampleMaker
+from .samples import SampleMaker
 from .sources import open_sources
 
 STATE_VERSION = 1
+
+# What a batch has beside the columns that are asked for; no column takes their place.
+OWN_NAMES = {"pixel_values", "scale", "epoch", "index", "rows", "skipped"}
 
 
 class GalaxyStream:
@@ -22,6 +27,10 @@ class GalaxyStream:
     pass fix. The ranks of a run visit disjoint rows, in equal numbers to within one, and their batches together are
     those that one rank would have with a batch as large as all of theirs. The next loop is the next pass.
 
+    With `repeat`, one `for` loop never ends: pass follows pass on one endless line, which the ranks share row by row. A
+    batch has `batch_size` rows on every rank and may span two passes; those of all ranks together are, at every step,
+    those that one rank would have with a batch as large as all of theirs. Another loop goes on where the last one was.
+
     This process reads, somewhat ahead; the workers decode, crop and augment. They keep no state, so `state_dict` is
     exact at any batch, and a run may go on with another number of workers, or of ranks: also in the middle of a pass.
     Rows that cannot be decoded are left out of their batch and listed in `skipped`.
@@ -30,12 +39,15 @@ class GalaxyStream:
         sources: Files, folders and patterns; `hf://datasets/owner/name/*.parquet` is on the Hub. Parquet has `image`
             (pictures, as `datasets` writes them) or `flux`, as `galvm prepare shards` writes; HDF5 has `images`
             `[N, 3, H, W]` flux; WebDataset is uncompressed.
-        batch_size: Rows in a batch; the last batch of a pass may have fewer.
+        batch_size: Rows in a batch; without `repeat` the last batch of a pass may have fewer.
         size: Height and width of a sample, px.
-        augmentation: Random views; None for the adaptive crop alone.
+        augmentation: Random views; None for the crop alone.
+        crop: "adaptive" for a box round the galaxy, as `GalvmImageProcessor` finds it; or a share in (0, 1] of the
+            shorter side, for a square of that side from the middle.
         columns: Columns to deliver with each sample, such as `label`.
         seed: Of order and augmentation.
         shuffle: Whether the order is random. See `order` for how well it mixes.
+        repeat: Whether a loop goes on for ever.
         num_workers: Processes that decode; 0 decodes in this one. A script that is to use them runs under
             `if __name__ == "__main__":`.
         rank: Number of this process among those that share the data; of `torch.distributed` if it is not given.
@@ -47,7 +59,7 @@ class GalaxyStream:
 
     Raises:
         UnreadableStampError: If a source matches nothing, or a file cannot be read, lacks a column, or has no rows.
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or a column has a name that batches use for something else.
 
     Example:
         >>> stream = GalaxyStream("stamps/*.parquet", batch_size=64, augmentation=Augmentation(), num_workers=4)
@@ -62,21 +74,27 @@ class GalaxyStream:
         batch_size: int = 32,
         size: int = 128,
         augmentation: Augmentation | None = None,
+        crop: Literal["adaptive"] | float = "adaptive",
         columns: Sequence[str] = (),
         seed: int = 0,
         shuffle: bool = True,
+        repeat: bool = False,
         num_workers: int = 0,
         rank: int | None = None,
         world_size: int | None = None,
     ):
         if batch_size < 1 or size < 1:
             raise ValueError(f"`batch_size` and `size` must be positive, got {batch_size} and {size}.")
+        if crop != "adaptive" and (isinstance(crop, str) or not 0 < crop <= 1):
+            raise ValueError(f"`crop` must be 'adaptive' or a share in (0, 1], got {crop!r}.")
+        if taken := sorted(OWN_NAMES & set(columns)):
+            raise ValueError(f"`columns` has {', '.join(taken)}, which batches use themselves: rename it in the files.")
         self.seed, self.epoch = seed, 0
         self.skipped: list[tuple[str, str]] = []
         files = open_sources([sources] if isinstance(sources, str | Path) else sources, columns)
-        self._reader = PassReader(files, batch_size, seed, shuffle, *_place_in_run(rank, world_size))
+        self._reader = PassReader(files, batch_size, seed, shuffle, *_place_in_run(rank, world_size), repeat)
         self._loader = DataLoader(
-            SampleMaker(size, augmentation, seed),
+            SampleMaker(size, augmentation, seed, crop),
             batch_sampler=self._reader,
             collate_fn=_as_it_is,
             num_workers=num_workers,
@@ -93,24 +111,41 @@ class GalaxyStream:
         return self._reader.num_rows
 
     def __len__(self) -> int:
-        """How many batches the next loop has for this rank: the whole pass, or what is left of one that is resumed."""
+        """How many batches the next loop has for this rank: the whole pass, or what is left of one that is resumed.
+
+        Raises:
+            TypeError: If the loop never ends.
+        """
+        if self._reader.repeat:
+            raise TypeError("A stream that repeats has no length.")
         self._set_reader()
         return len(self._reader)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches of a pass, from where `load_state_dict` put it or else from its beginning.
+        """Batches of a pass, from where `load_state_dict` put it or else from its beginning; or batches without end.
 
         Yields:
-            `pixel_values`: float32 `[B, 3, H, W]` in [0, 1], bands g, r, z, in channels-last memory; `index`: number of
-            each row among all, int64 `[B]`; `id`: list of names; and each of `columns`: a tensor if it is numeric.
+            `pixel_values`: float32 `[B, 3, H, W]` in [0, 1], bands g, r, z, in channels-last memory; `scale`: pixels of
+            the row's image per pixel of the sample, float32 `[B]`; `epoch`: the pass that each row is of, int64 `[B]`;
+            `index`: number of each row among all, int64 `[B]`; `id`: list of names; and each of `columns`: a tensor if
+            it is numeric.
+
+        Raises:
+            UnreadableStampError: With `repeat`, if no row of a batch can be decoded: without this batch the rank would
+                be a step ahead of the others, and where no row can be decoded, the loop would never come back.
         """
         self._set_reader()
         self._position, self._resuming = self._reader.position, False
         for batch in self._loader:
-            self._position = min(self._position + self._reader.world_size * batch.pop("rows"), self.num_rows)
-            self.skipped += [(row.id, row.cause) for row in batch.pop("skipped")]
+            self._advance(self._reader.world_size * batch.pop("rows"))
+            skipped = [(row.id, row.cause) for row in batch.pop("skipped")]
+            self.skipped += skipped
             if batch["id"]:
                 yield batch
+            elif self._reader.repeat:
+                identity, cause = skipped[0]
+                remedy = f"None of the {len(skipped)} rows of its batch can be decoded: mend the data or leave it out"
+                raise UnreadableStampError(identity, cause, remedy)
         self.epoch, self._position = self.epoch + 1, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -143,7 +178,16 @@ class GalaxyStream:
         self.epoch, self._position, self._resuming = state["epoch"], state["position"], True
 
     def _set_reader(self) -> None:
-        self._reader.epoch, self._reader.position = self.epoch, self._position if self._resuming else 0
+        goes_on = self._resuming or self._reader.repeat
+        self._reader.epoch, self._reader.position = self.epoch, self._position if goes_on else 0
+
+    def _advance(self, rows: int) -> None:
+        position = self._position + rows
+        if self._reader.repeat:
+            passes, self._position = divmod(position, self.num_rows)
+            self.epoch += passes
+        else:
+            self._position = min(position, self.num_rows)
 
 
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:

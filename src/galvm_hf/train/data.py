@@ -1,0 +1,148 @@
+"""The streams of a run: training samples without an end, and the same held-out stamps every time."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.stream import GalaxyStream
+from ..data.stream.sources import ParquetSource, open_sources
+from .settings import DataSettings
+
+DATA_VARIABLE = "GALVM_DATA"
+Samples = dict[str, Any]
+
+
+def find_sources(patterns: Sequence[str], folder: Path) -> list[str]:
+    """Files that match the patterns in a folder, in the order of the patterns, each once.
+
+    Names with a protocol, such as `hf://datasets/owner/name/*.parquet`, are left as they are.
+
+    Raises:
+        FileNotFoundError: If a pattern matches nothing.
+    """
+    sources = []
+    for pattern in patterns:
+        if "://" in pattern:
+            sources.append(pattern)
+            continue
+        matches = sorted(glob.glob(str(folder / pattern), recursive=True))
+        if not matches:
+            raise FileNotFoundError(
+                f"Nothing matches {pattern!r} in {folder}. Name the folder of the data by --data or the environment "
+                f"variable {DATA_VARIABLE}."
+            )
+        sources += matches
+    return list(dict.fromkeys(sources))  # one that two patterns match is read once
+
+
+def open_training(
+    data: DataSettings, folder: Path, batch_size: int, size: int, columns: Sequence[str], seed: int, num_workers: int
+) -> GalaxyStream:
+    """This process's part of an endless stream of augmented samples."""
+    return GalaxyStream(
+        find_sources(data.sources, folder),
+        batch_size=batch_size,
+        size=size,
+        crop=data.crop,
+        augmentation=data.augmentation(),
+        columns=columns,
+        seed=seed,
+        num_workers=num_workers,
+        repeat=True,
+    )
+
+
+def load_held_out(
+    data: DataSettings, folder: Path, number: int, size: int, columns: Sequence[str], rank: int = 0, world_size: int = 1
+) -> tuple[Samples, int]:
+    """This process's part of the first stamps of some files, as they are, in memory.
+
+    All processes have equally many, so that they stay in step: the last stamp is repeated where the number does not
+    divide. `interleave` puts together what they measure.
+
+    Args:
+        data: Where they come from; augmentation is left out.
+        folder: What `data.sources` is relative to.
+        number: How many in all; all of them if there are fewer.
+        size: Side of the images, px.
+        columns: Columns to deliver with each.
+        rank: Number of this process.
+        world_size: How many there are.
+
+    Returns:
+        A batch of `GalaxyStream`, `pixel_values` `[N, 3, size, size]` and the rest; and how many there are in all.
+    """
+    stream = GalaxyStream(
+        find_sources(data.sources, folder),
+        batch_size=64,
+        size=size,
+        crop=data.crop,
+        columns=columns,
+        shuffle=False,
+        rank=0,
+        world_size=1,
+    )
+    batches: list[Samples] = []
+    found = 0
+    for batch in stream:
+        batches.append(batch)
+        found += len(batch["id"])
+        if found >= number:
+            break
+    whole = join_samples(batches)
+    number = min(number, found)
+    own = [min(index, number - 1) for index in range(rank, -(-number // world_size) * world_size, world_size)]
+    return take_samples(whole, own), number
+
+
+def read_column(sources: Sequence[str], column: str) -> list[Any]:
+    """The values of a column of Parquet files, without decoding an image.
+
+    Raises:
+        UnreadableStampError: If a file cannot be read, or has no such column.
+        ValueError: If a file is not Parquet.
+    """
+    import fsspec
+    import pyarrow.parquet as pq
+
+    values = []
+    for source in open_sources(sources, [column]):
+        if not isinstance(source, ParquetSource):
+            raise ValueError(
+                f"{source.path}: labels are read from Parquet; write it again with `galvm prepare shards`."
+            )
+        with fsspec.open(source.path, "rb") as file:
+            values += pq.read_table(file, columns=[column]).column(column).to_pylist()
+    return values
+
+
+def interleave(parts: Sequence[torch.Tensor], number: int) -> torch.Tensor:
+    """Put together what each process measured of its part of `number` held-out stamps, `[N / W, ...]` each."""
+    return torch.stack(list(parts), dim=1).flatten(0, 1)[:number]
+
+
+def take_samples(samples: Samples, rows: Sequence[int]) -> Samples:
+    """Some of the rows of a batch."""
+    return {
+        name: value[torch.as_tensor(rows)] if isinstance(value, torch.Tensor) else [value[row] for row in rows]
+        for name, value in samples.items()
+    }
+
+
+def join_samples(batches: Sequence[Samples]) -> Samples:
+    """Batches as one."""
+    return {
+        name: torch.cat([batch[name] for batch in batches])
+        if isinstance(value, torch.Tensor)
+        else [item for batch in batches for item in batch[name]]
+        for name, value in batches[0].items()
+    }
+
+
+def micro_batches(samples: Samples, size: int) -> Iterator[Samples]:
+    """A batch in parts of at most `size` rows."""
+    for start in range(0, len(samples["id"]), size):
+        yield {name: value[start : start + size] for name, value in samples.items()}
