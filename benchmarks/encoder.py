@@ -21,7 +21,7 @@ import torch
 from timm.layers import set_fused_attn
 from timm_reference import TimmEncoder, TimmSunet
 
-from galvm_hf import GalvmConfig, GalvmForImageRestoration, GalvmModel
+from galvm_hf import GalvmConfig, GalvmForPreTraining, GalvmModel
 
 SIDE = 128
 # float32 has to agree to this, relative to the largest value, before anything is timed
@@ -31,11 +31,12 @@ TOLERANCE = 1e-4
 def make_contestants(size: str, network: bool, device: torch.device) -> dict[str, torch.nn.Module]:
     """Our model with either attention, and timm's with either, all of the same weights."""
     torch.manual_seed(0)
-    model_class = GalvmForImageRestoration if network else GalvmModel
+    model_class = GalvmForPreTraining if network else GalvmModel
     reference_class = TimmSunet if network else TimmEncoder
     ours = {}
     for attention in ("sdpa", "eager"):
-        config = getattr(GalvmConfig, size)(attn_implementation=attention)
+        # SUNet has skips
+        config = getattr(GalvmConfig, size)(attn_implementation=attention, pretraining_skips=True)
         model = model_class(config)
         if ours:
             model.load_state_dict(ours["galvm sdpa"].state_dict())
@@ -110,7 +111,7 @@ def describe_machine(device: torch.device) -> str:
     capability = torch.backends.cpu.get_cpu_capability()
     return (
         f"{date.today()}, {processor} ({capability}), {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"timm {timm.__version__}, {SIDE} px, window 8"
+        f"timm {timm.__version__}"
     )
 
 
@@ -127,7 +128,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
 
-    print(describe_machine(device))
+    print(f"{describe_machine(device)}, {SIDE} px, window 8")
     if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         print("This CPU has no bfloat16 instructions: its bfloat16 rows measure an emulation.")
     print()

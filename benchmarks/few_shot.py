@@ -6,6 +6,9 @@
 Every network sees the same labelled galaxies, the same augmentation, and the same number of steps and images. The first
 command measures on the test file with the recipes below, over five draws of the labels. The second scans learning rates
 on galaxies that are held out from the training file, with one draw; the recipes come from there, and never from a test.
+
+The comparison is fair only for a checkpoint whose encoder has seen no labels: one that was pre-trained, or multitask-
+trained with its encoder frozen. After `uniform` or `active` training the encoder has learnt from every label there is.
 """
 
 import argparse

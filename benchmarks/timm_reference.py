@@ -1,13 +1,16 @@
 """The same networks built from timm's Swin V1 and SUNet's published up-sampling, with the same weights.
 
-timm is the reference for correctness (`tests/test_timm_equivalence.py`) and for speed (`encoder.py`).
+timm is the reference for correctness (`tests/test_timm_equivalence.py`) and for speed (`encoder.py`, `train_step.py`).
 """
+
+import copy
 
 import torch
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerStage
 from torch import nn
 
-from galvm_hf import GalvmConfig, GalvmForImageRestoration, GalvmModel
+from galvm_hf import GalvmForImageRestoration, GalvmForPreTraining, GalvmModel
+from galvm_hf.decoder_galvm import GalvmTokenDecoder
 from galvm_hf.layers_galvm import GalvmDualUpSample, GalvmStage
 
 
@@ -111,44 +114,103 @@ class UnfoldedDualUpSample(nn.Module):
         return mixed.permute(0, 2, 3, 1)
 
 
-class TimmSunet(nn.Module):
-    """The whole network of a `GalvmForImageRestoration` on timm's stages, with SUNet's unfolded up-sampling."""
+class TimmTokenDecoder(nn.Module):
+    """The Swin stages of a decoder, with SUNet's unfolded up-sampling.
 
-    def __init__(self, model: GalvmForImageRestoration, image_size: tuple[int, int]):
+    Args:
+        decoder: Whose sizes and weights to take.
+        grid: Height and width of the first stage, in tokens.
+    """
+
+    def __init__(self, decoder: GalvmTokenDecoder, grid: tuple[int, int]):
         super().__init__()
-        config: GalvmConfig = model.config
-        decoder = model.restoration
-        self.encoder = TimmEncoder(model.galvm, image_size)
         self.upsamples = nn.ModuleList(UnfoldedDualUpSample(upsample) for upsample in decoder.upsamples)
-        self.skip_projections = decoder.skip_projections
+        self.skip_projections = copy.deepcopy(decoder.skip_projections)
         self.stages = nn.ModuleList()
         for number, stage in enumerate(decoder.stages):
-            level = len(decoder.stages) - 1 - number
+            shrunk = 2 ** (len(decoder.stages) - 1 - number)
+            attention = stage.layers[0].attention
             timm_stage = SwinTransformerStage(
-                dim=config.embed_dim * 2**level,
-                out_dim=config.embed_dim * 2**level,
-                input_resolution=tuple(size // config.patch_size // 2**level for size in image_size),
-                depth=config.depths[level],
+                dim=attention.qkv.in_features,
+                out_dim=attention.qkv.in_features,
+                input_resolution=tuple(size // shrunk for size in grid),
+                depth=len(stage.layers),
                 downsample=False,
-                num_heads=config.num_heads[level],
-                window_size=(config.window_size, config.window_size),
+                num_heads=attention.num_heads,
+                window_size=(stage.window_size, stage.window_size),
             )
             with torch.no_grad():
-                copy_stage(stage, timm_stage.blocks, config.window_size)
+                copy_stage(stage, timm_stage.blocks, stage.window_size)
             self.stages.append(timm_stage)
-        self.norm = decoder.norm
-        self.final_upsample = UnfoldedDualUpSample(decoder.final_upsample)
-        self.output = decoder.output
+        self.norm = copy.deepcopy(decoder.norm)
 
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """`[B, C, H, W]` to the restored image, `[B, C, H, W]`."""
-        skips = self.encoder.stages(pixel_values)
-        hidden_states = self.encoder.swin.norm(skips.pop())
+    def forward(self, hidden_states: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
+        """The encoder's features and what came before them, `[B, H, W, C]`, to the first stage's tokens."""
         for number, (upsample, stage) in enumerate(zip(self.upsamples, self.stages, strict=True)):
             hidden_states = upsample(hidden_states)
             if self.skip_projections:
-                hidden_states = torch.cat([hidden_states, skips.pop()], dim=-1)
+                hidden_states = torch.cat([hidden_states, skips[-1 - number]], dim=-1)
                 hidden_states = self.skip_projections[number](hidden_states)
             hidden_states = stage(hidden_states)
-        hidden_states = self.final_upsample(self.norm(hidden_states))
+        return self.norm(hidden_states)
+
+
+class TimmNetwork(nn.Module):
+    """Encoder and token decoder of a model on timm's stages.
+
+    Args:
+        model: Whose sizes and weights to take.
+        decoder: That of the model.
+        image_size: Height and width, in px, for which timm's windows are laid out: whole patches, halved without rest.
+    """
+
+    def __init__(
+        self,
+        model: GalvmForPreTraining | GalvmForImageRestoration,
+        decoder: GalvmTokenDecoder,
+        image_size: tuple[int, int],
+    ):
+        super().__init__()
+        self.encoder = TimmEncoder(model.galvm, image_size)
+        self.decoder = TimmTokenDecoder(decoder, tuple(size // model.config.patch_size for size in image_size))
+
+    def tokens(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """`[B, C, H, W]` to decoded tokens, `[B, h, w, embed_dim]`."""
+        *skips, last = self.encoder.stages(pixel_values)
+        return self.decoder(self.encoder.swin.norm(last), skips)
+
+
+class TimmSunet(TimmNetwork):
+    """The whole network of a `GalvmForPreTraining`, which is SUNet's."""
+
+    def __init__(self, model: GalvmForPreTraining, image_size: tuple[int, int]):
+        super().__init__(model, model.decoder, image_size)
+        self.final_upsample = UnfoldedDualUpSample(model.decoder.final_upsample)
+        self.output = copy.deepcopy(model.decoder.output)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """`[B, C, H, W]` to the image, `[B, C, H, W]`."""
+        hidden_states = self.final_upsample(self.tokens(pixel_values))
         return self.output(hidden_states.permute(0, 3, 1, 2).contiguous())
+
+
+class TimmRestoration(TimmNetwork):
+    """The whole network of a `GalvmForImageRestoration`; its convolutions are the same modules as ours."""
+
+    def __init__(self, model: GalvmForImageRestoration, image_size: tuple[int, int]):
+        super().__init__(model, model.restoration, image_size)
+        decoder = copy.deepcopy(model.restoration)
+        self.scale = decoder.scale
+        self.before = nn.Sequential(decoder.embedding, decoder.before)
+        self.downsample, self.token_projection = decoder.downsample, decoder.token_projection
+        self.between = decoder.between
+        self.upsample = nn.Sequential(decoder.upsample, decoder.shuffle)
+        self.after = nn.Sequential(decoder.after, decoder.output, nn.PixelShuffle(self.scale))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """`[B, C, H, W]` to the restored image, `[B, C, H, W]`."""
+        pixels = nn.functional.pixel_unshuffle(pixel_values, self.scale)
+        fine = self.before(pixels.contiguous(memory_format=torch.channels_last))
+        tokens = self.token_projection(self.tokens(pixel_values)).permute(0, 3, 1, 2)
+        coarse = self.between(self.downsample(fine) + tokens)
+        return pixel_values + self.after(fine + self.upsample(coarse))

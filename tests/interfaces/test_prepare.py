@@ -1,4 +1,4 @@
-"""`galvm prepare cutouts` and `galvm prepare shards`, as they are typed."""
+"""`galvm prepare cutouts`, `shards` and `splits`, as they are typed."""
 
 import numpy as np
 import pytest
@@ -102,8 +102,28 @@ def test_errors_of_shards(tmp_path):
     assert (done.exit_code, "big" in done.stderr) == (1, True)
 
 
+def test_splits_of_shards(tmp_path):
+    for folder, seeds in (("set", range(30)), ("held", (4, 100))):
+        (tmp_path / folder).mkdir()
+        for seed in seeds:
+            pixels = np.random.default_rng(seed).normal(1, 0.5, size=(3, 32, 32)).astype("f4")
+            np.savez(tmp_path / folder / f"{seed}.npz", flux=pixels, bands="grz")
+        arguments = [str(tmp_path / folder), "--out", str(tmp_path / f"{folder}-shards")]
+        assert run(app, ["prepare", "shards", *arguments]).exit_code == 0
+    arguments = [str(tmp_path / "set-shards"), "--out", str(tmp_path / "splits"), "--validation", "0.2"]
+    arguments += ["--exclude", str(tmp_path / "held-shards"), "--where", "bands=g,r,z"]
+    done = run(app, ["prepare", "splits", *arguments])
+    assert done.exit_code == 0, done.stderr
+    assert "23 train, 6 validation rows" in done.stdout and "1 dropped" in done.stdout
+    assert len(list(iter_stamps([tmp_path / "splits" / "train-00000.parquet"]))) == 23
+    assert (tmp_path / "splits" / "splits.json").exists()
+    for wrong, message in ((["--where", "bands"], "column=value"), ([], "already")):
+        done = run(app, ["prepare", "splits", *arguments, *wrong])
+        assert done.exit_code == 1 and message in done.stderr.splitlines()[-1]
+
+
 def test_help_shows_examples():
-    for command in ("cutouts", "shards"):
+    for command in ("cutouts", "shards", "splits"):
         done = run(app, ["prepare", command, "--help"])
         assert done.exit_code == 0
         assert "Examples" in done.stdout

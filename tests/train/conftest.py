@@ -88,7 +88,7 @@ def multitask_values(tmp_path) -> dict:
     """Settings of a multitask run of seconds into `tmp_path / "run"`, as a YAML file gives them."""
     from galvm_hf.data.simulate.galaxies import CLASSES
 
-    task = {"data": "stamps", "validation": stamps("validation"), "validation_stamps": 20}
+    task = {"data": "stamps", "validation": stamps("validation"), "validation_stamps": 10}
     return {
         **run_values(tmp_path / "run"),
         "model": "tiny",

@@ -64,7 +64,9 @@ def test_trackers_get_numbers_under_names_with_slashes():
         "train/learning_rate": 1e-3,
         "train/gradient_norm": 0.5,
     }
-    values = scalars(line(2, validation={"denoise": {"error": 0.1, "psnr": 10.0}, "probe": 0.7}, shares={"denoise": 1.0}))
+    values = scalars(
+        line(2, validation={"denoise": {"error": 0.1, "psnr": 10.0}, "probe": 0.7}, shares={"denoise": 1.0})
+    )
     assert {name: values[name] for name in values if not name.startswith("train/")} == {
         "validation/denoise/error": 0.1,
         "validation/denoise/psnr": 10.0,

@@ -74,5 +74,7 @@ def test_weights_that_a_checkpoint_has_not_stay_and_are_named(small_config, tiny
 def test_weights_of_another_shape_are_refused_by_name(small_config):
     network = SharedEncoder(small_config, make_tasks(small_config, "restoration"))
     wrong = {"galvm.layernorm.weight": torch.zeros(7)}
-    with pytest.raises(ValueError, match=r"galvm\.layernorm\.weight is \[7\] in the checkpoint and \[128\] in this run's"):
+    with pytest.raises(
+        ValueError, match=r"galvm\.layernorm\.weight is \[7\] in the checkpoint and \[128\] in this run's"
+    ):
         network.load_weights(wrong)

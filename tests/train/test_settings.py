@@ -130,5 +130,5 @@ def test_missing_settings_and_files_that_are_no_settings_are_refused(pretrain_va
     with pytest.raises(ValueError, match=r"run\.yaml: .*got None"):
         PretrainSettings.from_yaml(tmp_path / "run.yaml")
     (tmp_path / "run.yaml").write_text("model: [tiny\n")
-    with pytest.raises(ValueError, match=r"run\.yaml: .*line 2"):
+    with pytest.raises(ValueError, match=r"(?s)run\.yaml: .*line 2"):
         PretrainSettings.from_yaml(tmp_path / "run.yaml")

@@ -4,8 +4,8 @@ Round galaxies look alike when averaged to a few pixels; what tells one from ano
 fingerprint is the square root of the grey levels of the middle of a picture, 20 x 20 px, less its own smooth part. It
 is taken at several zooms, because sets cut the same galaxy at scales of their own.
 
-On 5,529 + 12,359 pictures of the SDSS against 490 others, the fingerprints of two copies of a galaxy (1.09 times as
-large, compressed anew) correlate by 0.98 and 0.99, and no two galaxies by more than 0.92.
+The threshold is from 18,378 real pictures of the SDSS in three sets. Copies of a galaxy, cut 1.1 times as large and
+compressed anew, correlate by 0.956 to 0.996 there; different galaxies, by 0.93 at most.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,8 @@ SHARE = 0.75  # of the shorter side of the picture
 SMOOTH = 2.0  # px, standard deviation
 ZOOM_STEP, ZOOMS = 1.045, 9  # up to 1.42 times as large
 THRESHOLD = 0.95
+# A picture with less structure is empty; the noise of one grey level of 255 in the dark has a thousand times as much.
+FAINTEST = 1e-3
 
 _BLOCK = 1024
 
@@ -30,7 +32,7 @@ def fingerprint(display: np.ndarray) -> np.ndarray:
         display: `[H, W, 3]` float32 in [0, 1].
 
     Returns:
-        `[ZOOMS, SIDE * SIDE]` float32, of mean 0 and length 1; zero where nothing stands out.
+        `[ZOOMS, SIDE * SIDE]` float32, of mean 0 and length 1; almost 0 in an empty picture.
     """
     grey = display.mean(axis=2)
     height, width = grey.shape
@@ -42,7 +44,7 @@ def fingerprint(display: np.ndarray) -> np.ndarray:
         small = np.sqrt(cv2.resize(middle, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
         fine = (small - cv2.GaussianBlur(small, (0, 0), SMOOTH)).ravel()
         fine -= fine.mean()
-        row[:] = fine / max(float(np.linalg.norm(fine)), 1e-6)
+        row[:] = fine / max(float(np.linalg.norm(fine)), FAINTEST)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import list_skipped, plain_errors, print_table
+from .finetune import finetune
 from .prepare import prepare_app
 from .simulate import simulate_app
 
@@ -22,6 +23,7 @@ evaluate_app = typer.Typer(help="Measure a checkpoint on labelled galaxies.", no
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(prepare_app, name="prepare")
 app.add_typer(simulate_app, name="simulate")
+app.command()(finetune)
 
 ModelOption = Annotated[
     str, typer.Option(help="`galvm` (the released checkpoint), a directory, or the name of a model on the Hub.")

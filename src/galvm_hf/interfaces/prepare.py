@@ -156,10 +156,10 @@ def splits(
         )
         list_skipped([ValueError(f"{name}: {cause}") for name, cause in summary.skipped])
         counts = ", ".join(f"{number} {name}" for name, number in summary.rows.items())
+        dropped = len(summary.excluded) + len(summary.followers)
         typer.echo(
-            f"{counts} rows in {out}; {len(summary.excluded) + len(summary.followers)} dropped that show a galaxy of an "
-            f"excluded file, {len(summary.grouped)} pairs of the same galaxy kept together, {len(summary.skipped)} "
-            "skipped."
+            f"{counts} rows in {out}; {dropped} dropped that show a galaxy of an excluded file, {len(summary.grouped)} "
+            f"pairs of the same galaxy kept together, {len(summary.skipped)} skipped."
         )
 
 

@@ -40,7 +40,8 @@ class StateFolder:
             facts: What JSON can hold.
         """
         temporary = self.folder / f".step-{step:08d}.part"
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in self.folder.glob(".step-*.part"):  # by a run that was killed while it wrote or removed one
+            shutil.rmtree(left)
         temporary.mkdir(parents=True)
         for name, values in tensors.items():
             save_file({key: value.contiguous() for key, value in values.items()}, temporary / f"{name}.safetensors")
@@ -70,8 +71,7 @@ class StateFolder:
     def _remove(self, path: Path) -> None:
         """A state that is half removed must not look whole, so it loses its name first."""
         if path.exists():
-            doomed = path.with_name(f".{path.name}.part")
-            shutil.rmtree(doomed, ignore_errors=True)
+            doomed = path.with_name(f".{path.name}.old.part")  # not the name that a state is written under
             path.rename(doomed)
             shutil.rmtree(doomed)
 
@@ -107,4 +107,6 @@ def load_optimizer(
     for key, value in tensors.items():
         name, quantity = key.rsplit(".", 1)
         weight = weights[name]
-        optimizer.state[weight][quantity] = scatter(value, weight) if value.dim() else value.clone()
+        # a count of steps is no part of a weight, and is never cut
+        own = scatter(value, weight) if value.dim() else value.to(weight.device, copy=True)
+        optimizer.state[weight][quantity] = own

@@ -92,6 +92,8 @@ def load_held_out(
         found += len(batch["id"])
         if found >= number:
             break
+    if not found:
+        raise ValueError(f"No stamp of {', '.join(data.sources)} can be read; the first: {stream.skipped[:1]}.")
     whole = join_samples(batches)
     number = min(number, found)
     own = [min(index, number - 1) for index in range(rank, -(-number // world_size) * world_size, world_size)]
@@ -105,17 +107,13 @@ def read_column(sources: Sequence[str], column: str) -> list[Any]:
         UnreadableStampError: If a file cannot be read, or has no such column.
         ValueError: If a file is not Parquet.
     """
-    import fsspec
-    import pyarrow.parquet as pq
-
     values = []
     for source in open_sources(sources, [column]):
         if not isinstance(source, ParquetSource):
             raise ValueError(
                 f"{source.path}: labels are read from Parquet; write it again with `galvm prepare shards`."
             )
-        with fsspec.open(source.path, "rb") as file:
-            values += pq.read_table(file, columns=[column]).column(column).to_pylist()
+        values += source.read_column(column)
     return values
 
 
@@ -133,13 +131,16 @@ def take_samples(samples: Samples, rows: Sequence[int]) -> Samples:
 
 
 def join_samples(batches: Sequence[Samples]) -> Samples:
-    """Batches as one."""
-    return {
-        name: torch.cat([batch[name] for batch in batches])
-        if isinstance(value, torch.Tensor)
-        else [item for batch in batches for item in batch[name]]
-        for name, value in batches[0].items()
-    }
+    """Batches as one. A column is a list where a batch has it as one, because a number is missing there."""
+    joined: Samples = {}
+    for name in batches[0]:
+        parts = [batch[name] for batch in batches]
+        if all(isinstance(part, torch.Tensor) for part in parts):
+            joined[name] = torch.cat(parts)
+        else:
+            lists = [part.tolist() if isinstance(part, torch.Tensor) else part for part in parts]
+            joined[name] = [item for part in lists for item in part]
+    return joined
 
 
 def micro_batches(samples: Samples, size: int) -> Iterator[Samples]:

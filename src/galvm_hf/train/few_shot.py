@@ -53,9 +53,9 @@ class FewShotProbe:
         self._settings = settings
         pool, _ = load_held_out(settings.train, folder, settings.pool, size, [settings.column])
         test, _ = load_held_out(settings.validation, folder, settings.validation_stamps, size, [settings.column])
-        labels = np.asarray(pool[settings.column])
-        classes = sorted(set(test[settings.column]))
-        if absent := sorted(set(classes) - set(labels)):
+        labels, test_labels = np.asarray(pool[settings.column]), np.asarray(test[settings.column])
+        classes = sorted(set(test_labels.tolist()))
+        if absent := sorted(set(classes) - set(labels.tolist())):
             raise ValueError(f"The probe's first {len(labels)} training stamps have none of {absent}: enlarge `pool`.")
         few = settings.labels_per_class
         most = [np.flatnonzero(labels == name)[: few * settings.draws] for name in classes]
@@ -72,7 +72,7 @@ class FewShotProbe:
             )
             for _ in range(settings.draws)
         ]
-        self._train_labels, self._test_labels = labels[kept], np.asarray(test[settings.column])
+        self._train_labels, self._test_labels = labels[kept], test_labels
         images = torch.cat([take_samples(pool, kept.tolist())["pixel_values"], test["pixel_values"]])
         self.number = len(images)
         own = range(rank, -(-self.number // world_size) * world_size, world_size)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Run:
         self.output = Path(settings.output)
         self.accelerator = Accelerator(
             mixed_precision=settings.mixed_precision,
-            log_with=settings.trackers,
+            log_with=settings.trackers or None,
             project_config=ProjectConfiguration(str(self.output), logging_dir=str(self.output)),
             # a step trains one head
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
@@ -137,7 +138,7 @@ class Run:
         network.encoder.requires_grad_(not freeze_encoder)
         if settings.gradient_checkpointing:
             for model in network.models.values():
-                model.gradient_checkpointing_enable()
+                model.activation_checkpointing_enable()
         if settings.compile:
             for model in network.models.values():
                 model.compile()
@@ -241,13 +242,18 @@ class Run:
                         if note := record.get("validation"):
                             progress.write(f"step {self.step}: {note}")
                     self.accelerator.log(scalars(record), step=self.step)
+                    if self._must_save:  # after its line is written: the log is cut at the step of the state
+                        self.save()
+                    if self._must_stop:
+                        self.accelerator.print(f"Stopped at step {self.step}; the same command goes on from there.")
+                        raise SystemExit(TERMINATED)
                 first += phase.steps
         finally:
             signal.signal(signal.SIGTERM, before)
             progress.close()
             if main:
                 log.close()
-        self.accelerator.end_training()
+            self.accelerator.end_training()
         return self.output / "checkpoint"
 
     def _on_sigterm(self, *_: object) -> None:
@@ -297,11 +303,7 @@ class Run:
             record["shares"] = dict(self.shares.shares)
             record["validation"] = self.evaluate()
             self._release()
-        if last or self._must_save:
-            self.save()
-        if self._must_stop:
-            self.accelerator.print(f"Stopped at step {self.step}; the same command goes on from there.")
-            raise SystemExit(TERMINATED)
+        self._must_save |= last
         return record
 
     def _learn(self, name: str, samples: Samples, image_size: int) -> tuple[float, float]:
@@ -334,20 +336,25 @@ class Run:
         told = torch.stack([(losses * terms).sum(), losses.new_tensor(self._terminated), losses.new_tensor(timer)])
         loss, terminated, due = self.accelerator.reduce(told).tolist()
         self._must_stop, self._must_save = terminated > 0, terminated + due > 0
-        if not torch.isfinite(torch.tensor(loss)):
-            bad = [part["id"] for part, finite in zip(parts, losses.isfinite().tolist(), strict=True) if not finite]
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip))
+        if not (isfinite(loss) and isfinite(norm)):
+            # where the loss is finite and its gradient is not, any sample may be the cause
+            bad = [
+                part["id"]
+                for part, finite in zip(parts, losses.isfinite().tolist(), strict=True)
+                if isfinite(loss) or not finite
+            ]
             self._refuse(name, [identity for part in gather_object(bad) for identity in part])
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.scheduler.step()
         self.average.update(self.step)
-        return loss / total.item(), float(norm)
+        return loss / total.item(), norm
 
     def _refuse(self, name: str, identities: list[str]) -> None:
         raise FloatingPointError(
-            f"The loss of {name} is not finite at step {self.step}, in the samples {identities}. The last good state is "
-            f"{self.states.latest() or 'none'}. Lower learning_rate, or look at those samples."
+            f"The loss of {name} or its gradient is not finite at step {self.step + 1}, in the samples {identities}. "
+            f"The last good state is {self.states.latest() or 'none'}. Lower learning_rate, or look at those samples."
         )
 
     # -- evaluation ----------------------------------------------------------------------------------------------

@@ -22,10 +22,12 @@ class SharedEncoder(nn.Module):
     def __init__(self, config: GalvmConfig, tasks: Mapping[str, Task]):
         super().__init__()
         self.tasks = tasks
-        self.models = nn.ModuleDict({name: task.model_class(config) for name, task in tasks.items()})
+        self.models = {name: task.model_class(config) for name, task in tasks.items()}
         encoder = GalvmModel(config, use_mask=any(isinstance(task, Inpainting) for task in tasks.values()))
         for model in self.models.values():
             model.galvm = encoder
+        # a task may have a name that no module may, such as `parameters`
+        self.registered = nn.ModuleList(self.models.values())
 
     @property
     def encoder(self) -> GalvmModel:
@@ -53,8 +55,8 @@ class SharedEncoder(nn.Module):
         for name in own.keys() & weights.keys():
             if own[name].shape != weights[name].shape:
                 raise ValueError(
-                    f"{name} is {list(weights[name].shape)} in the checkpoint and {list(own[name].shape)} in this run's "
-                    "model: begin with a checkpoint of the same sizes, or without one."
+                    f"{name} is {list(weights[name].shape)} in the checkpoint and {list(own[name].shape)} in this "
+                    "run's model: begin with a checkpoint of the same sizes, or without one."
                 )
             own[name].data.copy_(weights[name])
         return sorted(own.keys() - weights.keys())

@@ -56,7 +56,7 @@ class PhaseSettings:
     """A part of a run with images of one size. Small images first make the most of little hardware.
 
     Attributes:
-        image_size: Side of the images, px.
+        image_size: Side of the images, px; a multiple of 16, the largest patch that is hidden, and at least 32.
         steps: How many steps of the optimizer.
         batch_size: Images a step, over all processes and micro-batches.
     """
@@ -67,7 +67,9 @@ class PhaseSettings:
 
     def validate_phase(self):
         """Refuse a phase without images or steps; called at construction."""
-        _require_positive(self, "image_size", "steps", "batch_size")
+        _require_positive(self, "steps", "batch_size")
+        if self.image_size < 32 or self.image_size % 16:
+            raise ValueError(f"image_size must be a multiple of 16 and at least 32, got {self.image_size}.")
 
 
 @strict
@@ -133,12 +135,15 @@ class RunSettings:
         """
         import yaml
 
-        values = yaml.safe_load(path.read_text())
+        try:
+            values = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path}: {error}") from error
         if not isinstance(values, dict):
             raise ValueError(f"{path}: a run's file has lines like `model: tiny`, got {values!r}.")
         try:
             return build(cls, values)
-        except (TypeError, ValueError, StrictDataclassError) as error:
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def validate_run(self):
@@ -158,6 +163,10 @@ class RunSettings:
         _require_positive(
             self, "learning_rate", "gradient_clip", "micro_batch_size", "evaluate_every", "save_minutes", "keep"
         )
+        if self.warmup_steps < 0 or self.weight_decay < 0:
+            raise ValueError(
+                f"warmup_steps and weight_decay must not be negative, got {self.warmup_steps} and {self.weight_decay}."
+            )
 
     @property
     def steps(self) -> int:
@@ -180,16 +189,20 @@ def build(kind: type, values: Any, place: str = "") -> Any:
         place: Where in the file, for messages.
 
     Raises:
-        ValueError: If a setting is unknown.
-        TypeError: If one is missing.
-        StrictDataclassError: If one is of the wrong type or out of range.
+        ValueError: If a setting is unknown, missing, of the wrong type or out of range; with its place.
     """
     if is_dataclass(kind) and isinstance(values, dict):
         hints = get_type_hints(kind)
         known = [item.name for item in fields(kind)]
         if unknown := sorted(map(str, set(values) - set(known))):
             raise ValueError(f"unknown settings {unknown}{place and f' of {place}'}; known are {sorted(known)}.")
-        return kind(**{name: build(hints[name], value, name) for name, value in values.items()})
+        parts = {
+            name: build(hints[name], value, f"{place}.{name}" if place else name) for name, value in values.items()
+        }
+        try:
+            return kind(**parts)
+        except (TypeError, StrictDataclassError) as error:
+            raise ValueError(f"{place}: {error}" if place else str(error)) from error
     inner = [part for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) is list and isinstance(values, list):
         return [build(inner[0], value, place) for value in values]

@@ -35,9 +35,7 @@ def test_the_mean_over_micro_batches_is_the_loss_of_the_whole(make_task, config,
     torch.manual_seed(0)
     model = task.model_class(config).eval()
     batch = task.make_batch(samples, 32, generators(range(6)))
-    parts = [
-        task.make_batch(part, 32, generators(part["index"].tolist())) for part in micro_batches(samples, size)
-    ]
+    parts = [task.make_batch(part, 32, generators(part["index"].tolist())) for part in micro_batches(samples, size)]
     with torch.no_grad():
         whole = task.loss(model, batch)
         terms = torch.stack([task.terms(part) for part in parts])

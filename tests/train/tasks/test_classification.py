@@ -58,12 +58,14 @@ def test_scores_of_hand_made_answers(make_task):
 
 
 def test_a_value_that_is_no_class_is_told_with_column_and_remedy(make_task, samples):
-    message = r"classification: the column 'label' has the value 'spiral', and the run's labels are \['round', 'edge-on'\]"
+    message = (
+        r"classification: the column 'label' has the value 'spiral', and the run's labels are \['round', 'edge-on'\]"
+    )
     with pytest.raises(ValueError, match=message):
         make_task(Classification, labels=["round", "edge-on"])
     task = make_task(Classification)
     samples["label"][3] = None
-    with pytest.raises(ValueError, match="has the value None, and the run's labels are .* leave those rows out"):
+    with pytest.raises(ValueError, match=r"has the value None, and the run's labels are .* leave those rows out"):
         task.make_batch(samples, 32, [])
 
 

@@ -37,7 +37,7 @@ def iter_parquet(path: Path, name: str, report: Callable[[UnreadableStampError],
                     path, "has neither a column `image` nor `flux` with `shape`", "Write it by `galvm prepare shards`"
                 )
             columns = [*pixels, *(column for column in _scalar_columns(schema) if column not in pixels)]
-            class_names = _class_names(schema, path)
+            class_names = class_names_of(schema, path)
             is_shard = _is_shard(schema)
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             if min(sizes, default=0) < 0 or sum(sizes) > path.stat().st_size:
@@ -58,8 +58,7 @@ def iter_parquet(path: Path, name: str, report: Callable[[UnreadableStampError],
                 for record in records:
                     place = f"{path}:{row}"
                     for column, names in class_names.items():
-                        code = record.get(column)
-                        record[column] = names[code] if code is not None and 0 <= code < len(names) else None
+                        record[column] = class_name(names, record.get(column))
                     try:
                         stamp = _stamp(record, place, f"{name}:{row}", path, is_shard)
                     except UnreadableStampError as error:
@@ -73,7 +72,7 @@ def summarise_parquet(path: Path) -> tuple[int, dict[str, Any]]:
     """Number of rows, and the Arrow types of the carried columns, from the footer."""
     with damage(path, "Parquet file"), _open(path) as file:
         schema = file.schema_arrow
-        class_names = _class_names(schema, path)
+        class_names = class_names_of(schema, path)
         own = SHARD_COLUMNS if _is_shard(schema) else ()
         return file.metadata.num_rows, {
             name: "string" if name in class_names else schema.field(name).type
@@ -111,7 +110,12 @@ def _is_shard(schema: Any) -> bool:
     return {"id", "source"} <= set(schema.names)
 
 
-def _class_names(schema: Any, path: Path) -> dict[str, list[str]]:
+def class_name(names: list[str], code: int | None) -> str | None:
+    """The name of a class by its number; none if it has no number, or one beyond the names."""
+    return names[code] if code is not None and 0 <= code < len(names) else None
+
+
+def class_names_of(schema: Any, path: str | Path) -> dict[str, list[str]]:
     """Names behind the integers of `ClassLabel` columns, which `datasets` keeps in the schema's metadata."""
     with damage(path, "Parquet file: its metadata for `datasets` is broken"):
         info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))

@@ -17,7 +17,7 @@ import numpy as np
 from ..readers.arrays import as_scalars, bands_of_array
 from ..readers.checks import damage
 from ..readers.hdf5 import find_images, open_hdf5, rows_at_once
-from ..readers.parquet import FLUX, IDENTITY_COLUMNS, IMAGE, SHAPE
+from ..readers.parquet import FLUX, IDENTITY_COLUMNS, IMAGE, SHAPE, class_name, class_names_of
 from ..readers.webdataset import iter_members, read_columns
 from ..stamp import UnreadableStampError
 
@@ -134,6 +134,7 @@ class ParquetSource(Source):
                 self.path, "has neither a column `image` nor `flux`", "Write it with `galvm prepare shards`"
             )
         self._require(names)
+        self._class_names = class_names_of(file.schema_arrow, self.path)
         self._identity = next((name for name in IDENTITY_COLUMNS if name in names), None)
         self._read = set(filter(None, (self._pixels, self._identity, *self._columns)))
         if self._pixels == FLUX:
@@ -159,10 +160,20 @@ class ParquetSource(Source):
             values = {name: columns[name][row].as_py() for name in self._read}
             identity = values.get(self._identity)
             name = f"{self.path}:{unit}:{row}" if identity is None else str(identity)
-            asked = {column: values[column] for column in self._columns}
+            asked = {column: self._named(column, values[column]) for column in self._columns}
             return Record(name, values[self._pixels], asked, values.get(SHAPE), values.get("bands"))
 
         return record
+
+    def read_column(self, column: str) -> list[Any]:
+        """The values of a column in all rows, without the images."""
+        with damage(self.path, "Parquet file"):
+            values = self._file().read(columns=[column], use_threads=False).column(column).to_pylist()
+        return [self._named(column, value) for value in values]
+
+    def _named(self, column: str, value: Any) -> Any:
+        """A class by its name, where `datasets` has written its number."""
+        return class_name(self._class_names[column], value) if column in self._class_names else value
 
 
 class Hdf5Source(Source):

@@ -72,7 +72,9 @@ class Task(ABC):
     def __init__(self, name: str, settings: TaskSettings):
         self.name, self.settings = name, settings
 
-    def configure(self, config: GalvmConfig, sources: Sequence[str], draw: Callable[[int], Samples]) -> None:
+    def configure(  # noqa: B027
+        self, config: GalvmConfig, sources: Sequence[str], draw: Callable[[int], Samples]
+    ) -> None:
         """Write into the configuration what the head is to know, such as the names of the classes.
 
         Args:

@@ -86,10 +86,10 @@ def average_down(images: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def crop_at_random(images: torch.Tensor, size: int, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """A square of `size` px of each image `[B, C, H, W]`, at a place drawn for each, in steps of the largest patch."""
+    """A square of `size` px of each image `[B, C, H, W]`, at a place drawn for each, in steps of 4 px."""
     if images.shape[-1] == size:
         return images
-    # a whole number of patches, so that masks and tokens lie in a part as they do in the whole
+    # whole tokens, and whole smallest patches, lie in a part as they do in the whole
     steps = (images.shape[-1] - size) // PATCH_SIZES[0] + 1
     parts = []
     for image, generator in zip(images, generators, strict=True):
