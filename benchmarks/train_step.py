@@ -159,7 +159,7 @@ def compare(size: str, side: int, dtype: str, arguments: argparse.Namespace) -> 
     images, targets = torch.rand(2, batch, 3, side, side, device=device)
     networks = {name: network.to(device) for name, network in make_networks(size, arguments.model_class, side).items()}
     check_agreement(networks, images[:2])
-    flops = step_flops(networks["galvm eager"], images) / 1e12
+    flops = batch * step_flops(networks["galvm eager"], images[:1]) / 1e12
     contestants = {name: (network, dtype) for name, network in networks.items()}
     if dtype != "float32":
         contestants["galvm eager float32"] = (copy.deepcopy(networks["galvm eager"]), "float32")

@@ -66,9 +66,9 @@ def test_splits_are_disjoint_complete_and_stratified(source, tmp_path):
     assert summary.rows == {part: len(rows) for part, rows in parts.items()}
     assert summary.rows == {"train": 210, "validation": 60, "test": 30}
     assert summary.classes == {
-        "train": {"0": 147, "1": 42, "2": 21},
-        "validation": {"0": 42, "1": 12, "2": 6},
-        "test": {"0": 21, "1": 6, "2": 3},
+        "train": {"flat": 42, "odd": 21, "round": 147},
+        "validation": {"flat": 12, "odd": 6, "round": 42},
+        "test": {"flat": 6, "odd": 3, "round": 21},
     }
     said = json.loads((tmp_path / "splits.json").read_text())
     assert said["rows"] == summary.rows and said["settings"]["label"] == "label"
@@ -118,7 +118,7 @@ def test_pictures_of_one_galaxy_are_in_one_split(tmp_path):
 
 
 def test_only_rows_that_are_asked_for(source, tmp_path):
-    summary = split(source, tmp_path, where={"label": "1"}, test=0)
+    summary = split(source, tmp_path, where={"label": "flat"}, test=0)
     assert summary.rows == {"train": 48, "validation": 12}
     assert {row["label"] for row in pq.read_table(tmp_path / "train-00000.parquet").to_pylist()} == {1}
     assert not list(tmp_path.glob("test-*"))

@@ -86,7 +86,7 @@ def write_splits(
         test: Share of the rows that are held out once more.
         label: Column whose classes have the same shares in all splits.
         exclude: Files whose galaxies may be in no split, such as an official test split.
-        where: Values, as text, that columns must have in a row of the sources.
+        where: Values, as text, that columns must have in a row of the sources; classes by name.
         seed: Of the order, and so of who is held out.
         overwrite: Whether to write where splits are already.
         show_progress: Whether to show progress bars.
