@@ -44,16 +44,18 @@ def save_checkpoint_folder(
     config: GalvmConfig,
     weights: Mapping[str, torch.Tensor],
     image_processor: GalvmImageProcessor,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write a folder that every Auto class loads, with and without this package.
 
-    Weights are stored in bfloat16; the configuration asks for float32, so that they are float32 once loaded.
+    However weights are stored, the configuration asks for float32, so that they are float32 once loaded.
 
     Args:
         directory: The folder; files of the same names are replaced, each whole or not at all.
         config: The sizes and labels.
         weights: Of the encoder and of any number of heads, `GalvmPreTrainedModel.state_dict()` merged.
         image_processor: Saved beside the weights.
+        dtype: What the weights are stored in.
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = GalvmConfig.from_dict(config.to_dict())
@@ -69,6 +71,6 @@ def save_checkpoint_folder(
         temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
     for module in REMOTE_CODE:
         copy_file(Path(module.__file__), directory / Path(module.__file__).name)
-    stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}
+    stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in weights.items()}
     with whole_file(directory / "model.safetensors") as temporary:
         save_file(stored, temporary, metadata={"format": "pt"})

@@ -133,18 +133,7 @@ class RunSettings:
         Raises:
             ValueError: If a setting is unknown or missing, or contradicts another; with the file and the setting.
         """
-        import yaml
-
-        try:
-            values = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: {error}") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: a run's file has lines like `model: tiny`, got {values!r}.")
-        try:
-            return build(cls, values)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        return read_settings(cls, path)
 
     def validate_run(self):
         """Refuse settings that no run can have; called at construction."""
@@ -178,6 +167,28 @@ class RunSettings:
         if self.start_from:
             return GalvmConfig.from_pretrained(self.start_from)
         return getattr(GalvmConfig, self.model)(**self.model_overrides)
+
+
+def read_settings(kind: type, path: Path, **overrides: Any) -> Any:
+    """Read a run's YAML file.
+
+    Args:
+        kind: The dataclass of its settings.
+        path: The file: a line `name: value` for each.
+        overrides: Settings that take the place of the file's.
+
+    Raises:
+        ValueError: If it is no YAML, or a setting is unknown, missing or out of range; with the file and the setting.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text())
+        if not isinstance(values, dict):
+            raise ValueError(f"a run's file has lines like `model: tiny`, got {values!r}.")
+        return build(kind, values | overrides)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def build(kind: type, values: Any, place: str = "") -> Any:

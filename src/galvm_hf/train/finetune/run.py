@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers.utils import cached_file
 
 from ...checkpoints import released_checkpoint
@@ -169,15 +169,13 @@ def _save(
     image_processor: GalvmImageProcessor,
     is_full: bool,
 ) -> None:
-    """Write the checkpoint: what was trained in float32, and the other heads as long as their encoder is the same."""
+    """Write the checkpoint: what was trained, and the other heads as long as their encoder is the same."""
     weights = model.state_dict()
     if not is_full:
         file = cached_file(base, "model.safetensors")
         weights = {**load_file(file), **{name: one for name, one in weights.items() if name.startswith("classifier.")}}
-    save_checkpoint_folder(folder, config, weights, image_processor)
-    # Values such as magnitudes need more than the eight bits of bfloat16, in which that function stores weights.
-    with whole_file(folder / "model.safetensors") as temporary:
-        save_file({name: one.contiguous() for name, one in weights.items()}, temporary, metadata={"format": "pt"})
+    # values such as magnitudes need more than the eight bits of bfloat16
+    save_checkpoint_folder(folder, config, weights, image_processor, torch.float32)
 
 
 def _write_numbers(result: FinetuneResult, outcome: Outcome, settings: FinetuneSettings) -> None:

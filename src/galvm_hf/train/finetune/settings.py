@@ -1,11 +1,12 @@
 """What a fine-tuning run is asked to do."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from huggingface_hub.errors import StrictDataclassError
+
+from ..settings import read_settings
 
 TASKS = ("auto", "classification", "regression")
 ENCODERS = ("auto", "frozen", "full")
@@ -69,18 +70,7 @@ class FinetuneSettings:
         Raises:
             ValueError: If a setting is unknown, missing or out of range.
         """
-        import yaml
-
-        values = yaml.safe_load(path.read_text())
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: a run's file has lines like `data: [galaxies/]`, got {values!r}.")
-        known = {item.name for item in fields(cls)}
-        if unknown := sorted(map(str, set(values) - known)):
-            raise ValueError(f"{path}: unknown settings {unknown}; known are {sorted(known)}.")
-        try:
-            return cls(**{**values, **overrides})
-        except (TypeError, StrictDataclassError) as error:
-            raise ValueError(f"{path}: {error}") from error
+        return read_settings(cls, path, **overrides)
 
     def validate_settings(self):
         """Refuse settings that no run can have; called at construction."""
