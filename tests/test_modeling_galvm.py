@@ -18,8 +18,7 @@ from galvm_hf import (
     GalvmForPreTraining,
     GalvmModel,
 )
-from galvm_hf.decoder_galvm import fill_smoothly
-from galvm_hf.modeling_galvm import expand_mask
+from galvm_hf.masks_galvm import expand_mask, fill_smoothly
 
 CLASSES = [
     GalvmModel,

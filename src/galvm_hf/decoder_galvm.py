@@ -27,9 +27,6 @@ from transformers.utils import TransformersKwargs
 from .configuration_galvm import GalvmConfig
 from .layers_galvm import GalvmDualUpSample, GalvmProjection, GalvmStage
 
-# Steps of diffusion at each level of the pyramid of `fill_smoothly`; more cost time and change little.
-DIFFUSION_STEPS = 8
-
 
 class GalvmTokenDecoder(nn.Module):
     """The encoder's mirror: dual up-sampling and Swin stages, back to the tokens of the first stage.
@@ -176,39 +173,3 @@ class GalvmDetailDecoder(GalvmTokenDecoder):
         fine = self.after(fine + self.shuffle(self.upsample(coarse)))
         correction = nn.functional.pixel_shuffle(self.output(fine), self.scale)
         return image + correction[..., :height, :width]
-
-
-def fill_smoothly(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Fill in hidden pixels from the visible ones around them, without anything learnt.
-
-    A pyramid of means over visible pixels, each level half as large as the last; then back from the coarsest, where
-    what is hidden comes from the level above and a few steps of diffusion smooth it (Gortler et al. 1996, "The
-    Lumigraph", push and pull). It comes close to the membrane that solves Laplace's equation.
-
-    Args:
-        images: `[B, C, H, W]`; hidden pixels are not read.
-        mask: True where hidden, bool, `[B, 1, H, W]`.
-
-    Returns:
-        The filled images, `[B, C, H, W]`; zero where a whole image is hidden.
-    """
-    weight = (~mask).float()
-    light = images.float().masked_fill(mask, 0.0)
-    levels = [(light, weight)]
-    while max(light.shape[-2:]) > 1:
-        light, weight = (nn.functional.avg_pool2d(part, 2, ceil_mode=True) for part in (light, weight))
-        levels.append((light, weight))
-    filled = None
-    for light, weight in reversed(levels):
-        visible = light / weight.clamp(min=torch.finfo(weight.dtype).tiny)
-        if filled is None:
-            filled = visible
-            continue
-        hidden = weight == 0
-        filled = nn.functional.interpolate(filled, size=light.shape[-2:], mode="bilinear", align_corners=False)
-        filled = torch.where(hidden, filled, visible)
-        for _ in range(DIFFUSION_STEPS):
-            around = nn.functional.pad(filled, (1, 1, 1, 1), mode="replicate")
-            mean = around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
-            filled = torch.where(hidden, mean / 4, visible)
-    return filled.to(images.dtype)

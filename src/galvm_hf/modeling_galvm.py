@@ -32,8 +32,9 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_galvm import GalvmConfig
-from .decoder_galvm import GalvmConvolution, GalvmDecoder, GalvmDetailDecoder, fill_smoothly
+from .decoder_galvm import GalvmConvolution, GalvmDecoder, GalvmDetailDecoder
 from .layers_galvm import GalvmAttention, GalvmPatchMerging, GalvmProjection, GalvmStage
+from .masks_galvm import expand_mask, fill_smoothly, hidden_error
 
 logger = logging.get_logger(__name__)
 
@@ -117,36 +118,6 @@ class GalvmParameterOutput(ModelOutput):
     parameters: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
-
-
-def expand_mask(bool_masked_pos: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bring a mask of pixels or of square patches to pixels.
-
-    Args:
-        bool_masked_pos: True where hidden: pixels `[B, H, W]`, a grid of patches `[B, H / p, W / p]`, or the same
-            grid flattened, `[B, H * W / p**2]`.
-        height: H, in px.
-        width: W, in px.
-
-    Returns:
-        The mask of pixels, bool, `[B, 1, H, W]`.
-
-    Raises:
-        ValueError: If no whole patch size fits the mask to the image.
-    """
-    mask = bool_masked_pos.bool()
-    if mask.dim() == 2 and mask.shape[1]:
-        patch = round((height * width / mask.shape[1]) ** 0.5)
-        if height % patch == 0 and width % patch == 0 and mask.shape[1] * patch**2 == height * width:
-            mask = mask.view(-1, height // patch, width // patch)
-    if mask.dim() == 3 and all(mask.shape):
-        patch = height // mask.shape[1]
-        if mask.shape[1] * patch == height and mask.shape[2] * patch == width:
-            return mask.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None]
-    raise ValueError(
-        f"bool_masked_pos of shape {list(bool_masked_pos.shape)} does not fit images of {height} x {width} px: give "
-        "pixels [B, H, W], a grid of square patches [B, H / p, W / p], or that grid flattened."
-    )
 
 
 class GalvmPreTrainedModel(PreTrainedModel):
@@ -372,11 +343,15 @@ class GalvmBackbone(BackboneMixin, GalvmPreTrainedModel):
 
 
 class GalvmForPreTraining(GalvmPreTrainedModel):
-    """Encoder and decoder that reproduce an image: the paper's self-supervised pre-training (its section 2.2)."""
+    """Encoder and decoder for self-supervised pre-training: images from themselves, from less, or from worse.
+
+    The paper's objective is to reproduce the input (its section 2.2). With `labels` the input may be a degraded image,
+    and with `bool_masked_pos` a part of it is hidden; all goes through the bottleneck that the features are taken from.
+    """
 
     def __init__(self, config: GalvmConfig):
         super().__init__(config)
-        self.galvm = GalvmModel(config)
+        self.galvm = GalvmModel(config, use_mask=True)
         self.decoder = GalvmDecoder(config, use_skips=config.pretraining_skips)
         self.post_init()
 
@@ -385,6 +360,7 @@ class GalvmForPreTraining(GalvmPreTrainedModel):
         self,
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> GalvmReconstructionOutput:
         """Reconstruct an image.
@@ -393,12 +369,18 @@ class GalvmForPreTraining(GalvmPreTrainedModel):
             pixel_values: Bands g, r, z in [0, 1], `[B, C, H, W]`.
             labels: What to reconstruct, `[B, C, H, W]`; the input itself if not given. The loss is the mean squared
                 error against it.
+            bool_masked_pos: True where the model does not see the image, in any shape that [`expand_mask`] takes; the
+                loss is over these pixels alone.
         """
-        outputs = self.galvm(pixel_values, **kwargs)
+        outputs = self.galvm(pixel_values, bool_masked_pos, **kwargs)
         reconstruction = self.decoder(outputs.last_hidden_state, outputs.feature_maps, pixel_values.shape[-2:])
-        target = pixel_values if labels is None else labels
+        target = (pixel_values if labels is None else labels).to(reconstruction.dtype)
+        if bool_masked_pos is None:
+            loss = nn.functional.mse_loss(reconstruction, target)
+        else:
+            loss = hidden_error(reconstruction, target, expand_mask(bool_masked_pos, *target.shape[-2:]))
         return GalvmReconstructionOutput(
-            loss=nn.functional.mse_loss(reconstruction, target.to(reconstruction.dtype)),
+            loss=loss,
             reconstruction=reconstruction,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -475,9 +457,7 @@ class GalvmForMaskedImageModeling(GalvmPreTrainedModel):
         reconstruction = self.inpainting(image, mask, outputs.last_hidden_state, outputs.feature_maps)
         loss = None
         if bool_masked_pos is not None:
-            hidden = mask.sum() * pixel_values.shape[1]
-            squared_error = (reconstruction - pixel_values).square()
-            loss = squared_error.masked_fill(~mask, 0.0).sum() / hidden.clamp(min=1)
+            loss = hidden_error(reconstruction, pixel_values, mask)
             reconstruction = torch.where(mask, reconstruction, pixel_values.to(reconstruction.dtype))
         return GalvmReconstructionOutput(
             loss=loss,

@@ -137,10 +137,10 @@ class Run:
                 self._kept = {name: begin[name] for name in begin.keys() - network.named_weights().keys()}
         network.encoder.requires_grad_(not freeze_encoder)
         if settings.gradient_checkpointing:
-            for model in network.models.values():
+            for model in network.heads:
                 model.activation_checkpointing_enable()
         if settings.compile:
-            for model in network.models.values():
+            for model in network.heads:
                 model.compile()
         trained = [weight for weight in network.named_weights().values() if weight.requires_grad]
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimizer]

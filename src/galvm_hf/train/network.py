@@ -7,12 +7,12 @@ from torch import nn
 
 from ..configuration_galvm import GalvmConfig
 from ..modeling_galvm import GalvmModel
-from .tasks import Inpainting, Task
+from .tasks import Task
 from .tasks.base import Batch
 
 
 class SharedEncoder(nn.Module):
-    """The model of every task, all on one encoder.
+    """The model of every task, all on one encoder. Tasks of one model class share its head.
 
     Args:
         config: The sizes and labels.
@@ -22,17 +22,13 @@ class SharedEncoder(nn.Module):
     def __init__(self, config: GalvmConfig, tasks: Mapping[str, Task]):
         super().__init__()
         self.tasks = tasks
-        self.models = {name: task.model_class(config) for name, task in tasks.items()}
-        encoder = GalvmModel(config, use_mask=any(isinstance(task, Inpainting) for task in tasks.values()))
-        for model in self.models.values():
-            model.galvm = encoder
-        # a task may have a name that no module may, such as `parameters`
-        self.registered = nn.ModuleList(self.models.values())
-
-    @property
-    def encoder(self) -> GalvmModel:
-        """The encoder that all tasks share."""
-        return next(iter(self.models.values())).galvm
+        self.encoder = GalvmModel(config, use_mask=True)
+        classes = dict.fromkeys(task.model_class for task in tasks.values())
+        heads = {model_class: model_class(config) for model_class in classes}
+        for model in heads.values():
+            model.galvm = self.encoder
+        self.heads = nn.ModuleList(heads.values())
+        self.models = {name: heads[task.model_class] for name, task in tasks.items()}
 
     def forward(self, task: str, batch: Batch) -> torch.Tensor:
         """The loss of one task on its batch, a scalar."""
@@ -40,7 +36,7 @@ class SharedEncoder(nn.Module):
 
     def named_weights(self) -> dict[str, nn.Parameter]:
         """Each weight once, under the name that the Auto classes look for."""
-        return {name: value for model in self.models.values() for name, value in model.named_parameters()}
+        return {name: value for model in self.heads for name, value in model.named_parameters()}
 
     def load_weights(self, weights: Mapping[str, torch.Tensor]) -> list[str]:
         """Take over the weights that are of this model's, and leave the others as they are.

@@ -11,8 +11,8 @@ from .mixing import FixedShares
 from .settings import DataSettings, RunSettings
 from .tasks import TASKS, TaskSettings
 
-# objective -> the task that it is, and the weight that brings its gradient to the size of the others
-OBJECTIVES = {"autoencode": "autoencode", "denoise": "restoration", "masked": "inpainting"}
+# all of them through the one decoder of `GalvmForPreTraining`
+OBJECTIVES = ("autoencode", "denoise", "masked")
 
 
 @strict
@@ -59,10 +59,10 @@ def pretrain(settings: PretrainSettings, data_folder: Path) -> Path:
         FloatingPointError: If a loss stops being finite.
     """
     tasks = {
-        name: TASKS[OBJECTIVES[name]](
+        name: TASKS[name](
             name,
             TaskSettings(
-                kind=OBJECTIVES[name],
+                kind=name,
                 data="stamps",
                 validation=settings.validation,
                 validation_stamps=settings.validation_stamps,

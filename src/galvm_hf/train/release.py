@@ -13,6 +13,7 @@ from .. import (
     image_processing_galvm,
     image_transforms_galvm,
     layers_galvm,
+    masks_galvm,
     modeling_galvm,
 )
 from ..configuration_galvm import GalvmConfig
@@ -22,6 +23,7 @@ from ..image_processing_galvm import GalvmImageProcessor
 REMOTE_CODE = (
     configuration_galvm,
     layers_galvm,
+    masks_galvm,
     decoder_galvm,
     modeling_galvm,
     image_transforms_galvm,

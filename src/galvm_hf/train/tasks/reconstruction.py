@@ -1,6 +1,7 @@
 """Tasks whose answer is an image: the pre-training objectives, and the paper's restoration and inpainting."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
@@ -16,9 +17,19 @@ from ...modeling_galvm import (
 from ..data import Samples
 from .base import Batch, Task, Values
 
+SMALLEST = 1e-12  # squared error, so that a perfect image has a PSNR
 
-class _Reconstruction(Task):
-    """Images to images, by mean squared error; the metric is the PSNR of each galaxy."""
+
+class Autoencoding(Task):
+    """Reproduce the input: the paper's pre-training (its section 2.2). The whole stamp, averaged down.
+
+    The metric is the PSNR of each galaxy.
+    """
+
+    model_class: ClassVar[type[GalvmPreTrainedModel]] = GalvmForPreTraining
+
+    def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
+        return {"pixel_values": average_down(samples["pixel_values"], image_size)}
 
     def measure(self, model: GalvmPreTrainedModel, batch: Batch) -> Values:
         """Mean squared error of each galaxy, display range, `[B]`."""
@@ -28,35 +39,27 @@ class _Reconstruction(Task):
     def score(self, values: Values) -> dict[str, float]:
         """The mean over galaxies of the PSNR (dB, peak 1) and of the squared error, which is the task's `error`."""
         mse = values["mse"].double()
-        return {"error": mse.mean().item(), "psnr": (-10 * mse.clamp(min=1e-12).log10()).mean().item()}
+        return {"error": mse.mean().item(), "psnr": (-10 * mse.clamp(min=SMALLEST).log10()).mean().item()}
 
 
-class Autoencoding(_Reconstruction):
-    """Reproduce the input: the paper's pre-training (its section 2.2). The whole stamp, averaged down."""
-
-    model_class = GalvmForPreTraining
-
-    def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        return {"pixel_values": average_down(samples["pixel_values"], image_size)}
-
-
-class Restoration(_Reconstruction):
-    """Undo a blur and noise drawn for each image (section 3.2); a part of the stamp at its own pixel scale."""
-
-    model_class = GalvmForImageRestoration
+class Denoising(Autoencoding):
+    """Undo a blur and noise drawn for each image; a part of the stamp at its own pixel scale."""
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
         images = crop_at_random(samples["pixel_values"], image_size, generators)
         return {"pixel_values": blur_and_noise(images, generators), "labels": images}
 
 
-class Inpainting(_Reconstruction):
-    """Fill in hidden patches (section 3.3); a part of the stamp at its own pixel scale.
+class Restoration(Denoising):
+    """The same with a head of its own: the paper's restoration (section 3.2)."""
 
-    As a pre-training objective this is masked image modelling.
-    """
+    model_class = GalvmForImageRestoration
 
-    model_class = GalvmForMaskedImageModeling
+
+class Masking(Task):
+    """Reconstruct hidden patches; a part of the stamp at its own pixel scale."""
+
+    model_class: ClassVar[type[GalvmPreTrainedModel]] = GalvmForPreTraining
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
         images = crop_at_random(samples["pixel_values"], image_size, generators)
@@ -69,15 +72,23 @@ class Inpainting(_Reconstruction):
     def measure(self, model: GalvmPreTrainedModel, batch: Batch) -> Values:
         """Sum of squared errors and number of hidden values of each galaxy, `[B]`."""
         error = (model(**batch).reconstruction.float() - batch["pixel_values"]).square()
+        hidden = batch["bool_masked_pos"]
         return {
-            "squared_error": error.sum((1, 2, 3)),
-            "hidden": batch["bool_masked_pos"].sum((1, 2)).float() * error.shape[1],
+            "squared_error": error.masked_fill(~hidden[:, None], 0.0).sum((1, 2, 3)),
+            "hidden": hidden.sum((1, 2)).float() * error.shape[1],
         }
 
     def score(self, values: Values) -> dict[str, float]:
         """The mean squared error over all hidden values, and the PSNR that belongs to it (dB, peak 1)."""
-        error = (values["squared_error"].double().sum() / values["hidden"].double().sum().clamp(min=1)).clamp(min=1e-12)
+        hidden = values["hidden"].double().sum().clamp(min=1)
+        error = (values["squared_error"].double().sum() / hidden).clamp(min=SMALLEST)
         return {"error": error.item(), "psnr": -10 * error.log10().item()}
+
+
+class Inpainting(Masking):
+    """The same with a head of its own: the paper's inpainting (section 3.3)."""
+
+    model_class = GalvmForMaskedImageModeling
 
 
 def average_down(images: torch.Tensor, size: int) -> torch.Tensor:
