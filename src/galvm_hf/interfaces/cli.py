@@ -1,17 +1,16 @@
 """The command line, `galvm`. Each command says what it does; what it does stands in the modules beside this one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .console import list_skipped, plain_errors, print_table
+from .evaluate import evaluate_app
 from .finetune import finetune
+from .options import BatchOption, DeviceOption, ModelOption
 from .prepare import prepare_app
 from .simulate import simulate_app
-
-if TYPE_CHECKING:
-    from .evaluate import Measurement
 
 app = typer.Typer(
     help="GaLVM: features, restoration and inpainting of galaxy images.",
@@ -19,17 +18,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-evaluate_app = typer.Typer(help="Measure a checkpoint on labelled galaxies.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(prepare_app, name="prepare")
 app.add_typer(simulate_app, name="simulate")
 app.command()(finetune)
-
-ModelOption = Annotated[
-    str, typer.Option(help="`galvm` (the released checkpoint), a directory, or the name of a model on the Hub.")
-]
-DeviceOption = Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")]
-BatchOption = Annotated[int, typer.Option(min=1, help="Galaxies per step; fewer need less memory.")]
 
 
 @app.command()
@@ -158,132 +150,3 @@ def demo(
         for note in summary.notes:
             typer.echo(note)
         typer.echo(f"Open {summary.report.resolve()}")
-
-
-@evaluate_app.command()
-def probe(
-    train: Annotated[Path, typer.Option(help="Labelled Parquet file to fit the linear classifier on.")],
-    test: Annotated[Path, typer.Option(help="Labelled Parquet file, of other galaxies, to test it on.")],
-    label: Annotated[str, typer.Option(help="Column with the class.")] = "label",
-    model: ModelOption = "galvm",
-    batch_size: BatchOption = 32,
-    device: DeviceOption = "auto",
-) -> None:
-    """Balanced accuracy of a linear classifier on the features, beside random weights and raw 16 x 16 pixels.
-
-    Examples:
-
-        galvm evaluate probe --train train.parquet --test test.parquet --label label
-    """
-    with plain_errors():
-        from .demo import probe_row
-        from .embed import load_encoder
-        from .evaluate import probe_files
-
-        results = probe_files(train, test, load_encoder(model, device), label, batch_size)
-        first = next(iter(results.values()))
-        typer.echo(f"{first.n_train} galaxies to train on, {first.n_test} to test on; balanced accuracy, 95 % interval")
-        print_table([probe_row(name, result) for name, result in results.items()])
-
-
-DataOption = Annotated[Path, typer.Option(help="Parquet file, or folder, of images to test on.")]
-CropOption = Annotated[str, typer.Option(help="Share of the side that is cut out of the middle, or `adaptive`.")]
-FitOption = Annotated[
-    Path | None, typer.Option(help="Other images, to choose what classical methods need, on the first 256 of them.")
-]
-SeedOption = Annotated[int, typer.Option(help="Of degradations, masks and intervals.")]
-OutOption = Annotated[Path | None, typer.Option(help="JSON file for the numbers and where they come from.")]
-
-
-@evaluate_app.command()
-def restoration(
-    data: DataOption,
-    fit: FitOption = None,
-    model: ModelOption = "galvm",
-    crop: CropOption = "0.625",
-    seed: SeedOption = 0,
-    batch_size: BatchOption = 32,
-    device: DeviceOption = "auto",
-    out: OutOption = None,
-) -> None:
-    """PSNR and SSIM of restored images, beside smoothing and a Wiener filter that is told the PSF.
-
-    Each image is blurred by a Moffat PSF of 2 to 8 px and gets noise of 1 to 15 on the 0 to 255 scale.
-
-    Examples:
-
-        galvm evaluate restoration --data test.parquet --fit train.parquet --out restoration.json
-
-        galvm evaluate restoration --data test.parquet --model my-checkpoint --crop adaptive
-    """
-    with plain_errors():
-        from .evaluate import Setting, measure_restoration_of_files
-
-        setting = Setting(data, model, _crop(crop), seed, batch_size, device)
-        _show(measure_restoration_of_files(setting, fit), out)
-
-
-@evaluate_app.command()
-def inpainting(
-    data: DataOption,
-    fit: FitOption = None,
-    model: ModelOption = "galvm",
-    crop: CropOption = "0.625",
-    seed: SeedOption = 0,
-    batch_size: BatchOption = 32,
-    device: DeviceOption = "auto",
-    out: OutOption = None,
-) -> None:
-    """Squared error over hidden pixels, with patches of 4, 8 and 16 px, beside OpenCV's inpainting.
-
-    Examples:
-
-        galvm evaluate inpainting --data test.parquet --fit train.parquet --out inpainting.json
-    """
-    with plain_errors():
-        from .evaluate import Setting, measure_inpainting_of_files
-
-        setting = Setting(data, model, _crop(crop), seed, batch_size, device)
-        _show(measure_inpainting_of_files(setting, fit), out)
-
-
-@evaluate_app.command()
-def classification(
-    data: DataOption,
-    label: Annotated[str, typer.Option(help="Column with the class.")] = "label",
-    model: ModelOption = "galvm",
-    crop: CropOption = "adaptive",
-    seed: SeedOption = 0,
-    batch_size: BatchOption = 32,
-    device: DeviceOption = "auto",
-    out: OutOption = None,
-    plot: Annotated[Path | None, typer.Option(help="PNG file for the confusion matrix.")] = None,
-) -> None:
-    """Balanced accuracy, precision, recall, F1 and calibration of the classes on labelled galaxies.
-
-    Examples:
-
-        galvm evaluate classification --data test.parquet --label label --out classification.json --plot confusion.png
-    """
-    with plain_errors():
-        from .evaluate import Setting, measure_classification_of_files
-
-        setting = Setting(data, model, _crop(crop), seed, batch_size, device)
-        _show(measure_classification_of_files(setting, label, plot), out)
-
-
-def _crop(text: str) -> float | str:
-    if text == "adaptive":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"--crop must be a share such as 0.625, or adaptive, got {text!r}.") from None
-
-
-def _show(measurement: "Measurement", out: Path | None) -> None:
-    typer.secho(measurement.heading, bold=True)
-    print_table(measurement.rows)
-    if out is not None:
-        measurement.write(out)
-        typer.echo(f"Wrote {out}.")

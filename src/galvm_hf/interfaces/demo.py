@@ -13,7 +13,7 @@ from ..data.readers import iter_stamps
 from ..data.stamp import DEFAULT_BANDS, Stamp, UnreadableStampError
 from ..evaluation.probe import ProbeResult, linear_probe, split_indices
 from .embed import load_encoder, resolve_checkpoint
-from .evaluate import CHECKPOINT, iter_representations
+from .measure import CHECKPOINT, iter_representations
 from .report import Report, plot_features, strip, table
 
 SEED = 7
