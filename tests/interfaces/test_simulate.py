@@ -50,6 +50,24 @@ def test_datasets_reads_the_shards(lenses):
         assert row["psf_fwhm"] == pytest.approx(stamp.columns["psf_fwhm"])
 
 
+def test_pictures_are_a_stream_with_their_truth(tmp_path):
+    from galvm_hf.data.stream import GalaxyStream
+
+    out = tmp_path / "pictures"
+    result = run("pictures", "--number", 6, "--seed", 1, "--out", out)
+    assert result.exit_code == 0, result.output
+    columns = ["label", "half_light_radius", "pixel_scale"]
+    (batch,) = GalaxyStream(out / "*.parquet", batch_size=8, columns=columns, shuffle=False)
+    assert batch["id"][0] == "pictures-1-00000000"
+    assert set(batch["label"]) <= set(CLASSES)
+    # Galaxy Zoo's pictures are some thirteen radii across
+    share = batch["half_light_radius"] / (batch["pixel_scale"] * 320)
+    assert ((share > 0.02) & (share < 0.2)).all()
+    stamp = next(iter_simulated("pictures", 6, 1, 320))
+    assert stamp.pixels.shape == (320, 320, 3)
+    assert run("pictures", "--number", 6, "--seed", 1, "--out", out).output.endswith("6 of them from an earlier run.\n")
+
+
 def test_features_name_the_classes(lenses):
     import pyarrow.parquet as pq
     from datasets import Features

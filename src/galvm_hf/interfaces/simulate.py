@@ -48,6 +48,19 @@ def galaxies(
 
 
 @simulate_app.command()
+def pictures(number: NumberOption, out: OutOption, seed: SeedOption = 0) -> None:
+    """The same galaxies in colour pictures of 320 px, as the Sloan Digital Sky Survey shows them.
+
+    Examples:
+
+        galvm simulate pictures --number 10000 --seed 1 --out simulated-pictures
+    """
+    from ..data.simulate.galaxies.sdss import PICTURE_SIZE
+
+    _write_stamps("pictures", number, seed, PICTURE_SIZE, out, StampFormat.parquet)
+
+
+@simulate_app.command()
 def lenses(
     number: NumberOption,
     out: OutOption,

@@ -10,20 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
 from ....files import whole_file
 from ...fits_files import write_fits
+from ...readers.pictures import decode_picture
 from ...stamp import NANOMAGGY, Stamp
 from ..boxes import run_lengths
 from ..galaxies.population import CLASSES
+from ..galaxies.sdss import JPEG_QUALITY, simulate_sdss_pictures
 from ..galaxies.stamps import simulate_galaxies
 from ..lenses.stamps import KINDS, TRUTH, simulate_lenses
 from ..survey import BANDS, PIXEL_SCALE
 
 CHUNK = 48
-LABELS = {"galaxies": CLASSES, "lenses": ("other", "lens")}
+LABELS = {"galaxies": CLASSES, "pictures": CLASSES, "lenses": ("other", "lens")}
+# of what `simulate_sdss_pictures` draws, what a picture shows
+PICTURE_TRUTH = ("axis_ratio", "sersic_index", "bulge_fraction", "arm_number", "bar_strength", "redshift")
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 JOB_FILE = "simulation.json"
 
@@ -39,13 +44,14 @@ def iter_simulated(what: str, number: int, seed: int, size: int, start: int = 0)
     """Simulated stamps, from number `start` on.
 
     Args:
-        what: "galaxies" or "lenses".
+        what: "galaxies", "pictures" (the same as SDSS shows them) or "lenses".
         number: How many there are in all.
         seed: Of the whole series.
-        size: Height and width in pixels.
+        size: Height and width in pixels; pictures are of 320.
         start: How many to leave out at the beginning.
     """
-    make: Callable[..., Iterator[Stamp]] = {"galaxies": _galaxy_stamps, "lenses": _lens_stamps}[what]
+    kinds = {"galaxies": _galaxy_stamps, "pictures": _pictures, "lenses": _lens_stamps}
+    make: Callable[..., Iterator[Stamp]] = kinds[what]
     for chunk in range(start // CHUNK, -(-number // CHUNK)):
         first = chunk * CHUNK
         for index, stamp in enumerate(make(chunk_generator(seed, what, chunk), size, seed, first), first):
@@ -57,10 +63,10 @@ def write_stamp_shards(what: str, number: int, seed: int, size: int, directory: 
     """Write simulated stamps to Parquet shards with a dataset card that calls them simulated.
 
     Args:
-        what: "galaxies" or "lenses".
+        what: "galaxies", "pictures" or "lenses".
         number: How many.
         seed: Of the whole series.
-        size: Height and width in pixels.
+        size: Height and width in pixels; pictures are of 320.
         directory: Empty, or left by the same job when it was stopped.
 
     Returns:
@@ -78,6 +84,7 @@ def write_stamp_shards(what: str, number: int, seed: int, size: int, directory: 
     if not record_path(directory, "train").exists():
         _refuse_other_files(directory)
     job = {"simulation": what, "number": number, "seed": seed, "size": size}
+    sized = "" if what == "pictures" else f" --size {size}"
     names = {"label": LABELS[what]} | ({"kind": KINDS} if what == "lenses" else {})
     columns = _lens_columns() if what == "lenses" else None
     writer = ShardWriter(directory, columns=columns, class_names=names, job=job)
@@ -89,8 +96,7 @@ def write_stamp_shards(what: str, number: int, seed: int, size: int, directory: 
                 progress.update()
             writer.facts |= {
                 "simulated": f"all {number:,} stamps; none is an observation",
-                "made by": f"`galvm simulate {what} --number {number} --seed {seed} --size {size}`, "
-                f"galvm_hf {__version__}",
+                "made by": f"`galvm simulate {what} --number {number} --seed {seed}{sized}`, galvm_hf {__version__}",
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             }
     write_dataset_card(directory, f"Simulated {what}", "cc0-1.0")
@@ -149,6 +155,20 @@ def _galaxy_stamps(generator: torch.Generator, size: int, seed: int, first: int)
         yield _stamp(flux, "galaxies", seed, first + row, columns)
 
 
+def _pictures(generator: torch.Generator, size: int, seed: int, first: int) -> Iterator[Stamp]:
+    pictures, labels, truth = simulate_sdss_pictures(CHUNK, generator)
+    for row, picture in enumerate(pictures):
+        _, code = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        radius = (truth["half_light_radius"][row] * truth["nearer"][row]).item()
+        columns = {"label": CLASSES[labels[row]], "half_light_radius": radius}
+        columns |= {name: truth[name][row].item() for name in PICTURE_TRUTH}
+        name = _name("pictures", seed, first + row)
+        encoded, scale = code.tobytes(), truth["pixel_scale"][row].item()
+        yield Stamp(
+            decode_picture(encoded, name), None, scale, name, _source("pictures", seed), None, None, columns, encoded
+        )
+
+
 def _lens_stamps(generator: torch.Generator, size: int, seed: int, first: int) -> Iterator[Stamp]:
     lenses = simulate_lenses(CHUNK, generator, size)
     for row, flux in enumerate(lenses.flux.numpy()):
@@ -165,8 +185,11 @@ def _lens_stamps(generator: torch.Generator, size: int, seed: int, first: int) -
 
 
 def _stamp(flux: np.ndarray, what: str, seed: int, index: int, columns: dict[str, Any]) -> Stamp:
-    source = f"galvm simulate {what} --seed {seed}"
-    return Stamp(flux, BANDS, PIXEL_SCALE, _name(what, seed, index), source, NANOMAGGY, columns=columns)
+    return Stamp(flux, BANDS, PIXEL_SCALE, _name(what, seed, index), _source(what, seed), NANOMAGGY, columns=columns)
+
+
+def _source(what: str, seed: int) -> str:
+    return f"galvm simulate {what} --seed {seed}"
 
 
 def _lens_columns() -> dict[str, Any]:

@@ -52,7 +52,9 @@ def simulate_sdss_pictures(
         classes: Some of `CLASSES`.
 
     Returns:
-        Pictures, uint8 [N, 320, 320, 3], red first; labels, the index into `CLASSES`, [N]; the parameters drawn.
+        Pictures, uint8 [N, 320, 320, 3], red first; labels, the index into `CLASSES`, [N]; and parameters, among them
+        `nearer`, how many times as large as in the parameters all is on the sky, and `pixel_scale` of the picture,
+        arcsec per pixel, [N] each.
     """
     galaxies = draw_galaxies(number, generator, classes)
     side = RENDERED + 2 * MARGIN
@@ -82,7 +84,8 @@ def simulate_sdss_pictures(
             tile = _compress((stretch(flux, balance[row], pedestal[row]) * 255).round().byte().permute(1, 2, 0).numpy())
             enlarged = cv2.resize(tile, (PICTURE_SIZE, PICTURE_SIZE), interpolation=cv2.INTER_CUBIC)
             pictures[row] = _compress(enlarged)[..., ::-1]
-    return pictures, galaxies["label"], galaxies
+    scale = across * nearer / PICTURE_SIZE
+    return pictures, galaxies["label"], galaxies | {"nearer": nearer, "pixel_scale": scale}
 
 
 def stretch(flux: Tensor, balance: Tensor, pedestal: Tensor) -> Tensor:
