@@ -53,10 +53,11 @@ class DataSettings:
 @strict
 @dataclass
 class PhaseSettings:
-    """A part of a run with images of one size. Small images first make the most of little hardware.
+    """A part of a run. Small parts of stamps first make the most of little hardware.
 
     Attributes:
-        image_size: Side of the images, px; a multiple of 16, the largest patch that is hidden, and at least 32.
+        image_size: Side of the part of a stamp that tasks about pixels see, px; a multiple of 16, the largest patch
+            that is hidden, and at least 32. Classification and parameters see whole stamps.
         steps: How many steps of the optimizer.
         batch_size: Images a step, over all processes and micro-batches.
     """

@@ -89,7 +89,8 @@ class Task(ABC):
 
         Args:
             samples: A batch of `GalaxyStream`, its tensors on the device of the model.
-            image_size: Side that the images of this phase have, px.
+            image_size: Side of the parts that this phase takes of a stamp, px. Tasks about a galaxy rather than about
+                pixels see the whole stamp: at another pixel scale than a user's they learn what does not carry over.
             generators: One for each image.
         """
 

@@ -9,7 +9,6 @@ from ...configuration_galvm import GalvmConfig
 from ...modeling_galvm import GalvmForImageClassification, GalvmPreTrainedModel
 from ..data import Samples, read_column
 from .base import Batch, Task, TaskSettings, Values
-from .reconstruction import average_down
 
 
 class Classification(Task):
@@ -54,7 +53,7 @@ class Classification(Task):
             ) from None
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        images = average_down(samples["pixel_values"], image_size)
+        images = samples["pixel_values"]
         labels = [self._number(label) for label in samples[self.settings.column]]
         return {"pixel_values": images, "labels": torch.tensor(labels, device=images.device)}
 

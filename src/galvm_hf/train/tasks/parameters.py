@@ -8,7 +8,6 @@ from ...configuration_galvm import GalvmConfig
 from ...modeling_galvm import GalvmForParameterRegression, GalvmPreTrainedModel
 from ..data import Samples
 from .base import Batch, Task, TaskSettings, Values
-from .reconstruction import average_down
 
 RADIUS = "half_light_radius"
 PIXEL_SCALE = "pixel_scale"
@@ -54,7 +53,7 @@ class Parameters(Task):
         return torch.stack(columns, dim=1)
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        images = average_down(samples["pixel_values"], image_size)
+        images = samples["pixel_values"]
         return {"pixel_values": images, "labels": self._targets(samples).to(images.device)}
 
     def terms(self, batch: Batch) -> torch.Tensor:

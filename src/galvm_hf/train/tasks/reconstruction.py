@@ -1,10 +1,12 @@
-"""Tasks whose answer is an image: the pre-training objectives, and the paper's restoration and inpainting."""
+"""Tasks whose answer is an image: the pre-training objectives, and the paper's restoration and inpainting.
+
+They learn from parts of a stamp, at its own pixel scale.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from ...data.degrade import PATCH_SIZES, blur_and_noise, patch_mask
 from ...image_transforms_galvm import BANDS
@@ -21,15 +23,12 @@ SMALLEST = 1e-12  # squared error, so that a perfect image has a PSNR
 
 
 class Autoencoding(Task):
-    """Reproduce the input: the paper's pre-training (its section 2.2). The whole stamp, averaged down.
-
-    The metric is the PSNR of each galaxy.
-    """
+    """Reproduce the input: the paper's pre-training (its section 2.2). The metric is the PSNR of each galaxy."""
 
     model_class: ClassVar[type[GalvmPreTrainedModel]] = GalvmForPreTraining
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        return {"pixel_values": average_down(samples["pixel_values"], image_size)}
+        return {"pixel_values": crop_at_random(samples["pixel_values"], image_size, generators)}
 
     def measure(self, model: GalvmPreTrainedModel, batch: Batch) -> Values:
         """Mean squared error of each galaxy, display range, `[B]`."""
@@ -43,7 +42,7 @@ class Autoencoding(Task):
 
 
 class Denoising(Autoencoding):
-    """Undo a blur and noise drawn for each image; a part of the stamp at its own pixel scale."""
+    """Undo a blur and noise drawn for each image."""
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
         images = crop_at_random(samples["pixel_values"], image_size, generators)
@@ -57,7 +56,7 @@ class Restoration(Denoising):
 
 
 class Masking(Task):
-    """Reconstruct hidden patches; a part of the stamp at its own pixel scale."""
+    """Reconstruct hidden patches."""
 
     model_class: ClassVar[type[GalvmPreTrainedModel]] = GalvmForPreTraining
 
@@ -89,11 +88,6 @@ class Inpainting(Masking):
     """The same with a head of its own: the paper's inpainting (section 3.3)."""
 
     model_class = GalvmForMaskedImageModeling
-
-
-def average_down(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Images `[B, C, H, W]` as `size` x `size` px, each an average."""
-    return images if images.shape[-1] == size else F.interpolate(images, (size, size), mode="area")
 
 
 def crop_at_random(images: torch.Tensor, size: int, generators: Sequence[torch.Generator]) -> torch.Tensor:
