@@ -25,7 +25,7 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
     """Sizes of a GaLVM: a Swin Transformer U-Net for galaxy stamps (Fu et al. 2024, arXiv 2405.10890).
 
     The encoder has one stage for each entry of `depths`; from one to the next the resolution halves and the width
-    doubles. The decoder mirrors all stages but the last (SUNet, Fan et al. 2022). The presets [`GalvmConfig.tiny`],
+    doubles. The decoders mirror all stages but the last (SUNet, Fan et al. 2022). The presets [`GalvmConfig.tiny`],
     [`GalvmConfig.small`] and [`GalvmConfig.base`] set the sizes that belong together.
 
     Args:
@@ -48,8 +48,14 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
             (U-Net skips).
         pretraining_skips: The same for the pre-training decoder. Off by default, because with skips plain
             autoencoding copies its input past the bottleneck that the features are taken from.
-        classifier_hidden_size: Width between the two fully connected layers of the classification head.
+        head_depth: Number of Swin layers in each stage of the restoration and inpainting decoders.
+        detail_depths: Number of convolution blocks of the same two decoders: at half the image's resolution, at that
+            of the tokens, and at half the image's resolution again.
+        classifier_hidden_size: Width between the two fully connected layers of the classification and parameter heads.
         classifier_dropout_prob: Dropout between those two.
+        parameter_names: Physical parameters that the parameter head measures.
+        parameter_means: Mean of each, in its units; the head learns what differs from it.
+        parameter_deviations: Standard deviation of each, in its units.
 
     Raises:
         ValueError: If sizes contradict one another (`validate_architecture`).
@@ -84,8 +90,13 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
     layer_norm_eps: float = 1e-5
     use_skips: bool = True
     pretraining_skips: bool = False
+    head_depth: int = 2
+    detail_depths: list[int] | tuple[int, ...] = (2, 3, 2)
     classifier_hidden_size: int = 256
     classifier_dropout_prob: float | int = 0.0
+    parameter_names: list[str] | tuple[str, ...] = ("half_light_radius", "axis_ratio", "sersic_index")
+    parameter_means: list[float | int] | tuple[float | int, ...] = (0.0, 0.0, 0.0)
+    parameter_deviations: list[float | int] | tuple[float | int, ...] = (1.0, 1.0, 1.0)
     _out_features: list[str] | None = None
     _out_indices: list[int] | None = None
 
@@ -100,7 +111,8 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
 
     def validate_architecture(self):
         """Refuse sizes that contradict one another; called at construction and on every change of a field."""
-        for name in ("image_size", "patch_size", "num_channels", "embed_dim", "window_size", "classifier_hidden_size"):
+        sizes = ("image_size", "patch_size", "num_channels", "embed_dim", "window_size", "head_depth")
+        for name in (*sizes, "classifier_hidden_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if len(self.depths) < 2 or min(self.depths) < 1:
@@ -118,6 +130,17 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
                     f"doubled {stage} times), got {heads}."
                 )
 
+        if len(self.detail_depths) != 3 or min(self.detail_depths) < 0:
+            raise ValueError(f"detail_depths needs three numbers of blocks, got {self.detail_depths}.")
+        names, means, deviations = self.parameter_names, self.parameter_means, self.parameter_deviations
+        if not len(names) == len(means) == len(deviations):
+            raise ValueError(
+                f"parameter_means and parameter_deviations need one entry for each of parameter_names={names}, got "
+                f"{means} and {deviations}."
+            )
+        if not all(deviation > 0 for deviation in deviations):
+            raise ValueError(f"parameter_deviations must be above 0, got {deviations}.")
+
     @classmethod
     def tiny(cls, **overrides: Any) -> Self:
         """The size that trains and serves on two CPU cores: width 32, four layers a stage, 256 features."""
@@ -126,12 +149,16 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
     @classmethod
     def small(cls, **overrides: Any) -> Self:
         """Width 48, eight layers a stage, 384 features: about 25 million parameters in encoder and decoder."""
-        return cls(**{"embed_dim": 48, "depths": (8, 8, 8, 8), "num_heads": (2, 3, 6, 12), **overrides})
+        return cls(
+            **{"embed_dim": 48, "depths": (8, 8, 8, 8), "num_heads": (2, 3, 6, 12), "head_depth": 4, **overrides}
+        )
 
     @classmethod
     def base(cls, **overrides: Any) -> Self:
         """The paper's size: width 96, eight layers a stage, 768 features, about 100 million parameters."""
-        return cls(**{"embed_dim": 96, "depths": (8, 8, 8, 8), "num_heads": (3, 6, 12, 24), **overrides})
+        return cls(
+            **{"embed_dim": 96, "depths": (8, 8, 8, 8), "num_heads": (3, 6, 12, 24), "head_depth": 4, **overrides}
+        )
 
 
 __all__ = ["GalvmConfig"]

@@ -13,7 +13,7 @@
 # limitations under the License.
 """GaLVM: a Swin Transformer U-Net for galaxy images, after SUNet (Fan et al. 2022) and Fu et al. (2024).
 
-From top to bottom: the outputs, the encoder (`GalvmModel`, `GalvmBackbone`), the decoder, and the heads.
+From top to bottom: the outputs, the encoder (`GalvmModel`, `GalvmBackbone`), and the models with heads.
 One checkpoint holds the encoder as `galvm.*` and each head under a prefix of its own (`_HEADS`); each class loads its
 part.
 """
@@ -32,7 +32,9 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_galvm import GalvmConfig
-from .layers_galvm import GalvmAttention, GalvmDualUpSample, GalvmPatchMerging, GalvmProjection, GalvmStage
+from .decoder_galvm import GalvmConvolution, GalvmDecoder, GalvmDetailDecoder
+from .layers_galvm import GalvmAttention, GalvmPatchMerging, GalvmProjection, GalvmStage
+from .masks_galvm import expand_mask, fill_smoothly, hidden_error
 
 logger = logging.get_logger(__name__)
 
@@ -43,6 +45,7 @@ _HEADS = {
     "restoration": "restoration head",
     "inpainting": "inpainting head",
     "classifier": "classification head",
+    "regression": "parameter head",
 }
 
 
@@ -100,34 +103,21 @@ class GalvmImageClassifierOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-def expand_mask(bool_masked_pos: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bring a mask of pixels or of square patches to pixels.
+@dataclass
+class GalvmParameterOutput(ModelOutput):
+    """What the regression of physical parameters returns.
 
     Args:
-        bool_masked_pos: True where hidden: pixels `[B, H, W]`, a grid of patches `[B, H / p, W / p]`, or the same
-            grid flattened, `[B, H * W / p**2]`.
-        height: H, in px.
-        width: W, in px.
-
-    Returns:
-        The mask of pixels, bool, `[B, 1, H, W]`.
-
-    Raises:
-        ValueError: If no whole patch size fits the mask to the image.
+        loss: Mean squared error of the known values in units of their deviations, a scalar.
+        parameters: Each of `config.parameter_names` in its own units, `[B, P]`.
+        hidden_states: Of the encoder, see [`GalvmModelOutput`].
+        attentions: Of the encoder, see [`GalvmModelOutput`].
     """
-    mask = bool_masked_pos.bool()
-    if mask.dim() == 2 and mask.shape[1]:
-        patch = round((height * width / mask.shape[1]) ** 0.5)
-        if height % patch == 0 and width % patch == 0 and mask.shape[1] * patch**2 == height * width:
-            mask = mask.view(-1, height // patch, width // patch)
-    if mask.dim() == 3 and all(mask.shape):
-        patch = height // mask.shape[1]
-        if mask.shape[1] * patch == height and mask.shape[2] * patch == width:
-            return mask.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None]
-    raise ValueError(
-        f"bool_masked_pos of shape {list(bool_masked_pos.shape)} does not fit images of {height} x {width} px: give "
-        "pixels [B, H, W], a grid of square patches [B, H / p, W / p], or that grid flattened."
-    )
+
+    loss: torch.Tensor | None = None
+    parameters: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 class GalvmPreTrainedModel(PreTrainedModel):
@@ -158,6 +148,8 @@ class GalvmPreTrainedModel(PreTrainedModel):
             init.constant_(module.weight, 0.25)
         elif isinstance(module, GalvmProjection):
             init.kaiming_normal_(module.weight, nonlinearity="linear")
+        elif isinstance(module, GalvmConvolution):
+            init.normal_(module.weight, std=module.gain / module.weight[0].numel() ** 0.5)
 
     def _adjust_missing_and_unexpected_keys(self, loading_info):
         """Say in one line that a checkpoint lacks a whole head; transformers would list its every weight."""
@@ -350,53 +342,16 @@ class GalvmBackbone(BackboneMixin, GalvmPreTrainedModel):
         return BackboneOutput(feature_maps=feature_maps, hidden_states=hidden_states, attentions=outputs.attentions)
 
 
-class GalvmDecoder(nn.Module):
-    """The encoder's mirror: dual up-sampling and Swin stages back to pixels, finished by a 3 x 3 convolution."""
-
-    def __init__(self, config: GalvmConfig, use_skips: bool):
-        super().__init__()
-        self.upsamples = nn.ModuleList()
-        self.skip_projections = nn.ModuleList()
-        self.stages = nn.ModuleList()
-        for index in reversed(range(len(config.depths) - 1)):
-            hidden_size = config.embed_dim * 2**index
-            self.upsamples.append(GalvmDualUpSample(2 * hidden_size, hidden_size, scale=2))
-            if use_skips:
-                self.skip_projections.append(GalvmProjection(2 * hidden_size, hidden_size))
-            self.stages.append(GalvmStage(config, hidden_size, config.num_heads[index], config.depths[index]))
-        self.norm = nn.LayerNorm(config.embed_dim, eps=config.layer_norm_eps)
-        self.final_upsample = GalvmDualUpSample(config.embed_dim, config.embed_dim, scale=config.patch_size)
-        self.output = nn.Conv2d(config.embed_dim, config.num_channels, kernel_size=3, padding=1, bias=False)
-
-    def forward(
-        self,
-        last_hidden_state: torch.Tensor,
-        feature_maps: tuple[torch.Tensor, ...],
-        size: tuple[int, int],
-        **kwargs: Unpack[TransformersKwargs],
-    ) -> torch.Tensor:
-        """The encoder's output to an image `[B, C, *size]`."""
-        batch_size, _, height, width = feature_maps[-1].shape
-        hidden_states = last_hidden_state.view(batch_size, height, width, -1)
-        for index, (upsample, stage) in enumerate(zip(self.upsamples, self.stages, strict=True)):
-            # the encoder pads odd maps, so the up-sampled one can be a token larger than the stage it mirrors
-            skip = feature_maps[-2 - index].permute(0, 2, 3, 1)
-            height, width = skip.shape[1:3]
-            hidden_states = upsample(hidden_states)[:, :height, :width]
-            if self.skip_projections:
-                hidden_states = self.skip_projections[index](torch.cat([hidden_states, skip], dim=-1))
-            hidden_states, _ = stage(hidden_states.flatten(1, 2), height, width, **kwargs)
-            hidden_states = hidden_states.view(batch_size, height, width, -1)
-        hidden_states = self.final_upsample(self.norm(hidden_states))
-        return self.output(hidden_states.permute(0, 3, 1, 2))[..., : size[0], : size[1]]
-
-
 class GalvmForPreTraining(GalvmPreTrainedModel):
-    """Encoder and decoder that reproduce an image: the paper's self-supervised pre-training (its section 2.2)."""
+    """Encoder and decoder for self-supervised pre-training: images from themselves, from less, or from worse.
+
+    The paper's objective is to reproduce the input (its section 2.2). With `labels` the input may be a degraded image,
+    and with `bool_masked_pos` a part of it is hidden; all goes through the bottleneck that the features are taken from.
+    """
 
     def __init__(self, config: GalvmConfig):
         super().__init__(config)
-        self.galvm = GalvmModel(config)
+        self.galvm = GalvmModel(config, use_mask=True)
         self.decoder = GalvmDecoder(config, use_skips=config.pretraining_skips)
         self.post_init()
 
@@ -405,6 +360,7 @@ class GalvmForPreTraining(GalvmPreTrainedModel):
         self,
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
+        bool_masked_pos: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> GalvmReconstructionOutput:
         """Reconstruct an image.
@@ -413,12 +369,18 @@ class GalvmForPreTraining(GalvmPreTrainedModel):
             pixel_values: Bands g, r, z in [0, 1], `[B, C, H, W]`.
             labels: What to reconstruct, `[B, C, H, W]`; the input itself if not given. The loss is the mean squared
                 error against it.
+            bool_masked_pos: True where the model does not see the image, in any shape that [`expand_mask`] takes; the
+                loss is over these pixels alone.
         """
-        outputs = self.galvm(pixel_values, **kwargs)
+        outputs = self.galvm(pixel_values, bool_masked_pos, **kwargs)
         reconstruction = self.decoder(outputs.last_hidden_state, outputs.feature_maps, pixel_values.shape[-2:])
-        target = pixel_values if labels is None else labels
+        target = (pixel_values if labels is None else labels).to(reconstruction.dtype)
+        if bool_masked_pos is None:
+            loss = nn.functional.mse_loss(reconstruction, target)
+        else:
+            loss = hidden_error(reconstruction, target, expand_mask(bool_masked_pos, *target.shape[-2:]))
         return GalvmReconstructionOutput(
-            loss=nn.functional.mse_loss(reconstruction, target.to(reconstruction.dtype)),
+            loss=loss,
             reconstruction=reconstruction,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -426,16 +388,12 @@ class GalvmForPreTraining(GalvmPreTrainedModel):
 
 
 class GalvmForImageRestoration(GalvmPreTrainedModel):
-    """Blurred and noisy images to sharp ones.
-
-    The head gives the image itself, not what has to be added to its input: the noise of a 4 px patch has more
-    dimensions than its token, the galaxy under it has fewer.
-    """
+    """Blurred and noisy images to sharp ones; the head gives what has to be added to its input."""
 
     def __init__(self, config: GalvmConfig):
         super().__init__(config)
         self.galvm = GalvmModel(config)
-        self.restoration = GalvmDecoder(config, use_skips=config.use_skips)
+        self.restoration = GalvmDetailDecoder(config, use_mask=False)
         self.post_init()
 
     @can_return_tuple
@@ -452,7 +410,7 @@ class GalvmForImageRestoration(GalvmPreTrainedModel):
             labels: The sharp image, `[B, C, H, W]`; the loss is the mean squared error against it.
         """
         outputs = self.galvm(pixel_values, **kwargs)
-        reconstruction = self.restoration(outputs.last_hidden_state, outputs.feature_maps, pixel_values.shape[-2:])
+        reconstruction = self.restoration(pixel_values, None, outputs.last_hidden_state, outputs.feature_maps)
         loss = None if labels is None else nn.functional.mse_loss(reconstruction, labels.to(reconstruction.dtype))
         return GalvmReconstructionOutput(
             loss=loss,
@@ -463,12 +421,15 @@ class GalvmForImageRestoration(GalvmPreTrainedModel):
 
 
 class GalvmForMaskedImageModeling(GalvmPreTrainedModel):
-    """Hidden pixels from the visible ones: inpainting, and masked pre-training."""
+    """Hidden pixels from the visible ones: inpainting, and masked pre-training.
+
+    The head corrects a smooth filling ([`fill_smoothly`]), which is what it starts from.
+    """
 
     def __init__(self, config: GalvmConfig):
         super().__init__(config)
         self.galvm = GalvmModel(config, use_mask=True)
-        self.inpainting = GalvmDecoder(config, use_skips=config.use_skips)
+        self.inpainting = GalvmDetailDecoder(config, use_mask=True)
         self.post_init()
 
     @can_return_tuple
@@ -487,15 +448,16 @@ class GalvmForMaskedImageModeling(GalvmPreTrainedModel):
                 image (4, 8 and 16 px in the paper), `[B, H / p, W / p]` or flattened. Without it nothing is hidden,
                 the whole image is reconstructed, and there is no loss.
         """
-        size = pixel_values.shape[-2:]
         outputs = self.galvm(pixel_values, bool_masked_pos, **kwargs)
-        reconstruction = self.inpainting(outputs.last_hidden_state, outputs.feature_maps, size)
+        if bool_masked_pos is None:
+            mask, image = torch.zeros_like(pixel_values[:, :1], dtype=torch.bool), pixel_values
+        else:
+            mask = expand_mask(bool_masked_pos, *pixel_values.shape[-2:])
+            image = fill_smoothly(pixel_values, mask)
+        reconstruction = self.inpainting(image, mask, outputs.last_hidden_state, outputs.feature_maps)
         loss = None
         if bool_masked_pos is not None:
-            mask = expand_mask(bool_masked_pos, *size)
-            hidden = mask.sum() * pixel_values.shape[1]
-            squared_error = (reconstruction - pixel_values).square()
-            loss = squared_error.masked_fill(~mask, 0.0).sum() / hidden.clamp(min=1)
+            loss = hidden_error(reconstruction, pixel_values, mask)
             reconstruction = torch.where(mask, reconstruction, pixel_values.to(reconstruction.dtype))
         return GalvmReconstructionOutput(
             loss=loss,
@@ -505,18 +467,18 @@ class GalvmForMaskedImageModeling(GalvmPreTrainedModel):
         )
 
 
-class GalvmClassificationHead(nn.Module):
+class GalvmFeatureHead(nn.Module):
     """The paper's two fully connected layers on the features (its section 3.1)."""
 
-    def __init__(self, config: GalvmConfig):
+    def __init__(self, config: GalvmConfig, output_size: int):
         super().__init__()
         self.fc1 = nn.Linear(config.hidden_size, config.classifier_hidden_size)
         self.activation_fn = nn.ReLU()
         self.dropout = nn.Dropout(config.classifier_dropout_prob)
-        self.fc2 = nn.Linear(config.classifier_hidden_size, config.num_labels)
+        self.fc2 = nn.Linear(config.classifier_hidden_size, output_size)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """`[B, hidden_size]` to `[B, num_labels]`."""
+        """`[B, hidden_size]` to `[B, output_size]`."""
         return self.fc2(self.dropout(self.activation_fn(self.fc1(features))))
 
 
@@ -530,7 +492,7 @@ class GalvmForImageClassification(GalvmPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.galvm = GalvmModel(config)
-        self.classifier = GalvmClassificationHead(config)
+        self.classifier = GalvmFeatureHead(config, config.num_labels)
         self.post_init()
 
     @can_return_tuple
@@ -557,11 +519,58 @@ class GalvmForImageClassification(GalvmPreTrainedModel):
         )
 
 
+class GalvmForParameterRegression(GalvmPreTrainedModel):
+    """Physical parameters of a galaxy, those that `config.parameter_names` lists, from the features.
+
+    No Auto class of transformers fits, so it is loaded by its own name. Its weights are `regression.*`, because a
+    module's `parameters` is a method.
+    """
+
+    def __init__(self, config: GalvmConfig):
+        super().__init__(config)
+        self.galvm = GalvmModel(config)
+        self.regression = GalvmFeatureHead(config, len(config.parameter_names))
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> GalvmParameterOutput:
+        """Measure parameters.
+
+        Args:
+            pixel_values: Bands g, r, z in [0, 1], `[B, C, H, W]`.
+            labels: The true values in their units, `[B, P]`; what is not finite is unknown and does not count. The
+                loss is the mean squared error of the others, standardised by `config.parameter_means` and
+                `config.parameter_deviations`; zero if none is known.
+        """
+        outputs = self.galvm(pixel_values, **kwargs)
+        standardised = self.regression(outputs.pooler_output)
+        means = standardised.new_tensor(self.config.parameter_means)
+        deviations = standardised.new_tensor(self.config.parameter_deviations)
+        loss = None
+        if labels is not None:
+            known = labels.isfinite()
+            target = (labels.to(standardised.dtype) - means) / deviations
+            squared_error = (standardised - target.masked_fill(~known, 0.0)).square().masked_fill(~known, 0.0)
+            loss = squared_error.sum() / known.sum().clamp(min=1)
+        return GalvmParameterOutput(
+            loss=loss,
+            parameters=means + deviations * standardised,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
 __all__ = [
     "GalvmBackbone",
     "GalvmForImageClassification",
     "GalvmForImageRestoration",
     "GalvmForMaskedImageModeling",
+    "GalvmForParameterRegression",
     "GalvmForPreTraining",
     "GalvmModel",
     "GalvmPreTrainedModel",
