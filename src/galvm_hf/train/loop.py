@@ -22,6 +22,7 @@ from tqdm import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from ..data.degrade import image_generators
+from ..data.stream import GalaxyStream
 from ..image_processing_galvm import GalvmImageProcessor
 from .average import WeightAverage
 from .checkpoints import StateFolder, gather, load_optimizer, optimizer_tensors, scatter
@@ -100,6 +101,7 @@ class Run:
         }
         self.probe = probe and FewShotProbe(probe, folder, size, self.accelerator.process_index, self.world)
         self.step, self.seconds = 0, 0.0
+        self._streams: dict[str, GalaxyStream] = {}
         self._stream_states: dict[str, Any] = {}
         self._resume()
 
@@ -261,7 +263,7 @@ class Run:
 
     def _open_streams(self, phase: PhaseSettings) -> None:
         """Streams at the batch size of a phase, from where those of the phase before have come to."""
-        states = {name: stream.state_dict() for name, stream in getattr(self, "_streams", {}).items()}
+        states = {name: stream.state_dict() for name, stream in self._streams.items()} or self._stream_states
         self._streams = {
             name: open_training(
                 self.data[name],
@@ -274,7 +276,7 @@ class Run:
             )
             for name in sorted({task.settings.data for task in self.tasks.values()})
         }
-        for name, state in (states or self._stream_states).items():
+        for name, state in states.items():
             self._streams[name].load_state_dict(state)
         self._batches: dict[str, Iterator[Samples]] = {name: iter(stream) for name, stream in self._streams.items()}
 
@@ -369,7 +371,7 @@ class Run:
         Raises:
             FloatingPointError: If an error is not finite: the step that was just taken may have broken the weights.
         """
-        self.network.eval()
+        self.model.eval()
         with self.average.in_place():
             scores: dict[str, Any] = {name: self._evaluate_task(name) for name in self.tasks}
             if self.probe:
@@ -390,17 +392,14 @@ class Run:
             part["pixel_values"] = part["pixel_values"].to(self.device)
             generators = validation_generators(part["index"].tolist(), self.settings.seed, self.device)
             batch = task.make_batch(part, self.config.image_size, generators)
-            with self.accelerator.autocast():
-                measured.append(task.measure(self.network.models[name], batch))
+            measured.append(self.model(name, batch, evaluate=True))
         values = {key: torch.cat([part[key] for part in measured]) for key in measured[0]}
         return task.score({key: self._gathered(value, number) for key, value in values.items()})
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
-        parts = []
-        for part in images.split(self.settings.micro_batch_size):
-            with self.accelerator.autocast():
-                parts.append(self.network.encoder(part.to(self.device)).pooler_output.float())
-        return self._gathered(torch.cat(parts), self.probe.number)
+        batches = images.split(self.settings.micro_batch_size)
+        features = torch.cat([self.model(None, {"pixel_values": batch.to(self.device)}) for batch in batches])
+        return self._gathered(features.float(), self.probe.number)
 
     def _gathered(self, own: torch.Tensor, number: int) -> torch.Tensor:
         return interleave(self.accelerator.gather(own.contiguous()).chunk(self.world), number)

@@ -8,7 +8,7 @@ from torch import nn
 from ..configuration_galvm import GalvmConfig
 from ..modeling_galvm import GalvmModel
 from .tasks import Task
-from .tasks.base import Batch
+from .tasks.base import Batch, Values
 
 
 class SharedEncoder(nn.Module):
@@ -30,9 +30,20 @@ class SharedEncoder(nn.Module):
         self.heads = nn.ModuleList(heads.values())
         self.models = {name: heads[task.model_class] for name, task in tasks.items()}
 
-    def forward(self, task: str, batch: Batch) -> torch.Tensor:
-        """The loss of one task on its batch, a scalar."""
-        return self.tasks[task].loss(self.models[task], batch)
+    def forward(self, task: str | None, batch: Batch, evaluate: bool = False) -> torch.Tensor | Values:
+        """What the loop asks of the network; all of it comes this way, so that whatever wraps the network sees it.
+
+        Args:
+            task: Its name, or None for features.
+            batch: As the task makes it; for features `pixel_values` alone.
+            evaluate: Whether measurements of each galaxy are wanted, rather than the loss.
+
+        Returns:
+            The mean loss, a scalar; or what `Task.measure` returns; or features `[B, hidden_size]`.
+        """
+        if task is None:
+            return self.encoder(**batch).pooler_output
+        return (self.tasks[task].measure if evaluate else self.tasks[task].loss)(self.models[task], batch)
 
     def named_weights(self) -> dict[str, nn.Parameter]:
         """Each weight once, under the name that the Auto classes look for."""
