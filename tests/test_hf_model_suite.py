@@ -1,5 +1,6 @@
 """transformers' own tests of models and backbones (`ModelTesterMixin`, `BackboneTesterMixin`), on our classes."""
 
+import torch
 from upstream import require_suite
 
 from galvm_hf import (
@@ -31,6 +32,13 @@ def restoration_labels(inputs: dict, tester) -> dict:
     return {"labels": inputs["pixel_values"]}
 
 
+def pretraining_labels(inputs: dict, tester) -> dict:
+    """Some of the image is hidden, so that every weight has a part in the loss."""
+    hidden = torch.zeros_like(inputs["pixel_values"][:, 0], dtype=torch.bool)
+    hidden[:, :32, :32] = True
+    return restoration_labels(inputs, tester) | {"bool_masked_pos": hidden}
+
+
 def parameter_labels(inputs: dict, tester) -> dict:
     return {"labels": inputs["pixel_values"].mean((2, 3))}
 
@@ -49,7 +57,7 @@ TestGalvmModels = make_model_suite(
     SMALL,
     extra_labels={
         GalvmForImageRestoration: restoration_labels,
-        GalvmForPreTraining: restoration_labels,
+        GalvmForPreTraining: pretraining_labels,
         GalvmForParameterRegression: parameter_labels,
     },
 )

@@ -128,10 +128,10 @@ def differences(whole: Path, killed: Path) -> list[str]:
         found.append("samples")
     facts = [json.loads((state / "state.json").read_text()) for state in states]
     found += [name for name in ("step", "shares", "streams", "scheduler") if facts[0][name] != facts[1][name]]
-    losses = [
-        [(line["step"], line["task"], line["loss"]) for line in map(json.loads, (run / "log.jsonl").open())]
-        for run in (whole, killed)
-    ]
+    losses = []
+    for run in (whole, killed):
+        lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+        losses.append([(line["step"], line["task"], line["loss"]) for line in lines])
     return found + (["log"] if losses[0] != losses[1] else [])
 
 

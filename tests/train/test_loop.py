@@ -96,7 +96,7 @@ def test_pretraining_learns(pretrained, read_log):
     assert log[0]["learning_rate"] == pytest.approx(1.5e-3)
     assert log[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)
     assert all(line["gradient_norm"] > 0 for line in log)
-    assert log[-1]["seconds"] >= log[0]["seconds"] > 0
+    assert log[-1]["seconds"] > 0
 
 
 def test_pretraining_is_evaluated_and_probed(pretrained, read_log):
