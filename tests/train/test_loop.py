@@ -34,7 +34,7 @@ from galvm_hf.train.loop import TERMINATED
 from galvm_hf.train.multitask import MultitaskSettings, train_tasks
 from galvm_hf.train.pretrain import PretrainSettings, pretrain
 from galvm_hf.train.settings import build
-from galvm_hf.train.tasks import Autoencoding
+from galvm_hf.train.tasks import Autoencoding, Classification
 
 ROOT = Path(__file__).parents[2]
 RUNS = {PretrainSettings: pretrain, MultitaskSettings: train_tasks}
@@ -363,6 +363,30 @@ def test_a_kill_right_after_a_state_is_saved_leaves_a_whole_log(pretrain_values,
     assert [line["step"] for line in log if "validation" in line] == [1, 2, 3]
 
 
+def test_each_kind_of_task_sees_images_of_the_size_that_the_phase_says(
+    multitask_values, simulated, read_log, monkeypatch
+):
+    make_batch, evaluated = Classification.make_batch, []
+
+    def watch(self, samples, image_size, generators):
+        if not torch.is_grad_enabled():
+            evaluated.append(image_size)
+        return make_batch(self, samples, image_size, generators)
+
+    monkeypatch.setattr(Classification, "make_batch", watch)
+    multitask_values["phases"] = [
+        {"image_size": 32, "stamp_size": 48, "steps": 6, "batch_size": 4},
+        {"image_size": 48, "steps": 6, "batch_size": 4},
+    ]
+    log = read_log(run(multitask_values | {"evaluate_every": 6}, simulated).parent)
+    sizes = [
+        {line["image_size"] for line in log[first : first + 6] if line["task"] == "morphology"} for first in (0, 6)
+    ]
+    assert sizes == [{48}, {64}]
+    assert {line["image_size"] for line in log if line["task"] != "morphology"} == {32, 48}
+    assert evaluated == [48, 64]
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -374,7 +398,12 @@ def test_a_kill_right_after_a_state_is_saved_leaves_a_whole_log(pretrain_values,
         (
             {"phases": [{"image_size": 96, "steps": 1, "batch_size": 2}]},
             ValueError,
-            "image_size 96 of a phase is larger than the model's, 64 px",
+            "image_size 96 of a phase is larger than the model's image_size, 64 px",
+        ),
+        (
+            {"phases": [{"image_size": 32, "stamp_size": 128, "steps": 1, "batch_size": 2}]},
+            ValueError,
+            "stamp_size 128 of a phase is larger than the model's image_size, 64 px",
         ),
     ],
 )

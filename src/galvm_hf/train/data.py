@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ..data.stream import GalaxyStream
-from ..data.stream.sources import ParquetSource, open_sources
+from ..data.stream.balance import balanced
+from ..data.stream.sources import open_sources, require_parquet
 from .settings import DataSettings
 
 DATA_VARIABLE = "GALVM_DATA"
@@ -49,6 +50,7 @@ def open_training(
         crop=data.crop,
         augmentation=data.augmentation(),
         columns=columns,
+        balance=data.balance,
         seed=seed,
         num_workers=num_workers,
         repeat=True,
@@ -100,21 +102,21 @@ def load_held_out(
     return take_samples(whole, own), number
 
 
-def read_column(sources: Sequence[str], column: str) -> list[Any]:
-    """The values of a column of Parquet files, without decoding an image.
+def read_column(sources: Sequence[str], balance: str | None, column: str) -> list[Any]:
+    """The values of a column of Parquet files as a pass shows them, without decoding an image.
+
+    Args:
+        sources: The files.
+        balance: Column with classes of which the pass shows rare ones more often, or None.
+        column: The one to read.
 
     Raises:
         UnreadableStampError: If a file cannot be read, or has no such column.
         ValueError: If a file is not Parquet.
     """
-    values = []
-    for source in open_sources(sources, [column]):
-        if not isinstance(source, ParquetSource):
-            raise ValueError(
-                f"{source.path}: labels are read from Parquet; write it again with `galvm prepare shards`."
-            )
-        values += source.read_column(column)
-    return values
+    files = open_sources(sources, [column])
+    rows = balanced(files, balance) if balance else map(require_parquet, files)
+    return [value for source in rows for value in source.read_column(column)]
 
 
 def interleave(parts: Sequence[torch.Tensor], number: int) -> torch.Tensor:

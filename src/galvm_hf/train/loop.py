@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from ..data.stream import GalaxyStream
 from ..image_processing_galvm import GalvmImageProcessor
 from .average import WeightAverage
 from .checkpoints import StateFolder, gather, load_optimizer, optimizer_tensors, scatter
-from .data import Samples, find_sources, interleave, load_held_out, micro_batches, open_training
+from .data import Samples, find_sources, interleave, load_held_out, micro_batches, open_training, read_column
 from .few_shot import FewShotProbe, ProbeSettings
 from .logs import RunLog, scalars
 from .mixing import FixedShares
@@ -109,10 +110,11 @@ class Run:
         for phase in self.settings.phases:
             if phase.batch_size % self.world:
                 raise ValueError(f"batch_size {phase.batch_size} does not divide by {self.world} processes.")
-            if phase.image_size > self.config.image_size:
-                raise ValueError(
-                    f"image_size {phase.image_size} of a phase is larger than the model's, {self.config.image_size} px."
-                )
+            for name, size in {"image_size": phase.image_size, "stamp_size": phase.stamp_size or 0}.items():
+                if size > self.config.image_size:
+                    raise ValueError(
+                        f"{name} {size} of a phase is larger than the model's image_size, {self.config.image_size} px."
+                    )
 
     def _columns(self, data: str) -> list[str]:
         """Columns that the tasks on a stream need."""
@@ -125,7 +127,8 @@ class Run:
             def draw(number: int, data: DataSettings = data, task: Task = task) -> Samples:
                 return load_held_out(data, self.folder, number, self.config.image_size, task.columns)[0]
 
-            task.configure(self.config, find_sources(data.sources, self.folder), draw)
+            sources = find_sources(data.sources, self.folder)
+            task.configure(self.config, partial(read_column, sources, data.balance), draw)
 
     def _build(self, freeze_encoder: bool) -> None:
         """The network, its optimizer and the running average; with the weights of `start_from`."""
@@ -285,7 +288,7 @@ class Run:
         began = time.monotonic()
         name = self.shares.draw(self.settings.seed, self.step)
         samples = next(self._batches[self.tasks[name].settings.data])
-        loss, norm = self._learn(name, samples, phase.image_size)
+        loss, norm = self._learn(name, samples, phase)
         self.step += 1
         seconds = time.monotonic() - began
         self.seconds += seconds
@@ -293,7 +296,7 @@ class Run:
         record = {
             "step": self.step,
             "task": name,
-            "image_size": phase.image_size,
+            "image_size": self._image_size(self.tasks[name], phase),
             "batch_size": phase.batch_size,
             "loss": loss,
             "gradient_norm": norm,
@@ -303,18 +306,23 @@ class Run:
         last = self.step == self.settings.steps
         if last or self.step % self.settings.evaluate_every == 0:
             record["shares"] = dict(self.shares.shares)
-            record["validation"] = self.evaluate()
+            record["validation"] = self.evaluate(phase)
             self._release()
         self._must_save |= last
         return record
 
-    def _learn(self, name: str, samples: Samples, image_size: int) -> tuple[float, float]:
+    def _image_size(self, task: Task, phase: PhaseSettings) -> int:
+        """Side of the images that a task learns from in a phase, px."""
+        return (phase.stamp_size or self.config.image_size) if task.whole_stamps else phase.image_size
+
+    def _learn(self, name: str, samples: Samples, phase: PhaseSettings) -> tuple[float, float]:
         """Forward, backward and update.
 
         Returns:
             The loss, a mean over all processes and micro-batches, and the norm of the gradient before it is clipped.
         """
         task, rank = self.tasks[name], self.accelerator.process_index
+        image_size = self._image_size(task, phase)
         torch.manual_seed((self.settings.seed * 1_000_003 + self.step) * 1009 + rank)  # of dropout
         self.model.train()
         parts, batches = list(micro_batches(samples, self.settings.micro_batch_size)), []
@@ -362,8 +370,11 @@ class Run:
     # -- evaluation ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def evaluate(self) -> dict[str, Any]:
+    def evaluate(self, phase: PhaseSettings) -> dict[str, Any]:
         """Scores of each task on its held-out stamps, by the averaged weights; the shares follow them.
+
+        Tasks about pixels are shown images as large as the model's, tasks about galaxies what they learn from: a
+        classifier of small stamps is not yet one of large ones.
 
         Returns:
             Metrics by task; `probe`, if there is one, is the balanced accuracy of a few-shot probe.
@@ -373,7 +384,7 @@ class Run:
         """
         self.model.eval()
         with self.average.in_place():
-            scores: dict[str, Any] = {name: self._evaluate_task(name) for name in self.tasks}
+            scores: dict[str, Any] = {name: self._evaluate_task(name, phase) for name in self.tasks}
             if self.probe:
                 scores["probe"] = self.probe.score(self._embed)
         for name in self.tasks:
@@ -385,13 +396,14 @@ class Run:
         self.shares.update({name: task.shortfall(scores[name]) for name, task in self.tasks.items()})
         return scores
 
-    def _evaluate_task(self, name: str) -> dict[str, float]:
+    def _evaluate_task(self, name: str, phase: PhaseSettings) -> dict[str, float]:
         task, (samples, number) = self.tasks[name], self.held_out[name]
+        image_size = self._image_size(task, phase) if task.whole_stamps else self.config.image_size
         measured: list[Values] = []
         for part in micro_batches(samples, self.settings.micro_batch_size):
             part["pixel_values"] = part["pixel_values"].to(self.device)
             generators = validation_generators(part["index"].tolist(), self.settings.seed, self.device)
-            batch = task.make_batch(part, self.config.image_size, generators)
+            batch = task.make_batch(part, image_size, generators)
             measured.append(self.model(name, batch, evaluate=True))
         values = {key: torch.cat([part[key] for part in measured]) for key in measured[0]}
         return task.score({key: self._gathered(value, number) for key, value in values.items()})

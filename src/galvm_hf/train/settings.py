@@ -31,6 +31,7 @@ class DataSettings:
         rotation: "free" for any angle, "quarter" for multiples of 90 degrees, null for none.
         zoom: Smallest and largest side of the box, relative to that of the crop.
         shift: How far its centre moves at most, relative to its side.
+        balance: Column with classes of which rare ones are shown more often in training; null to show all rows alike.
     """
 
     sources: list[str]
@@ -38,6 +39,7 @@ class DataSettings:
     rotation: str | None = "free"
     zoom: list[float | int] = field(default_factory=lambda: [0.9, 1.1])
     shift: float | int = 0.05
+    balance: str | None = None
 
     def validate_data(self):
         """Refuse settings that no stream can have; called at construction."""
@@ -57,20 +59,24 @@ class PhaseSettings:
 
     Attributes:
         image_size: Side of the part of a stamp that tasks about pixels see, px; a multiple of 16, the largest patch
-            that is hidden, and at least 32. Classification and parameters see whole stamps.
+            that is hidden, and at least 32.
         steps: How many steps of the optimizer.
         batch_size: Images a step, over all processes and micro-batches.
+        stamp_size: Side that whole stamps are averaged down to for tasks about galaxies, px; null for the model's own.
+            Smaller ones are cheap to begin with. The last phase should have the model's own, which users will show.
     """
 
     image_size: int
     steps: int
     batch_size: int
+    stamp_size: int | None = None
 
     def validate_phase(self):
         """Refuse a phase without images or steps; called at construction."""
         _require_positive(self, "steps", "batch_size")
-        if self.image_size < 32 or self.image_size % 16:
-            raise ValueError(f"image_size must be a multiple of 16 and at least 32, got {self.image_size}.")
+        for name, size in {"image_size": self.image_size, "stamp_size": self.stamp_size}.items():
+            if size is not None and (size < 32 or size % 16):
+                raise ValueError(f"{name} must be a multiple of 16 and at least 32, got {size}.")
 
 
 @strict

@@ -19,7 +19,15 @@ def test_the_configuration_names_the_classes(make_task, config):
 def test_labels_become_numbers(make_task, samples, generators):
     batch = make_task(Classification).make_batch(samples, 32, generators(range(6)))
     assert batch["labels"].tolist() == [0, 2, 0, 1, 0, 2]
-    assert torch.equal(batch["pixel_values"], samples["pixel_values"])
+
+
+def test_whole_stamps_are_averaged_down(make_task, samples, generators):
+    task = make_task(Classification)
+    assert task.whole_stamps
+    assert torch.equal(task.make_batch(samples, 64, generators(range(6)))["pixel_values"], samples["pixel_values"])
+    small = task.make_batch(samples, 32, generators(range(6)))["pixel_values"]
+    expected = samples["pixel_values"].reshape(6, 3, 32, 2, 32, 2).mean((3, 5))
+    torch.testing.assert_close(small, expected)
 
 
 def test_the_loss_takes_the_shares_of_the_classes_into_account(make_task, config, samples, generators):
@@ -68,7 +76,7 @@ def test_a_value_that_is_no_class_is_told_with_column_and_remedy(make_task, samp
 
 
 def test_a_class_without_an_example_is_told(make_task):
-    with pytest.raises(ValueError, match=r"stamps\.parquet have no galaxy of the classes \['merger'\]"):
+    with pytest.raises(ValueError, match=r"the data 'stamps' have no galaxy of the classes \['merger'\]"):
         make_task(Classification, labels=["round", "edge-on", "spiral", "merger"])
 
 

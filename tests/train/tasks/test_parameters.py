@@ -54,5 +54,5 @@ def test_columns_without_variety_or_no_columns_are_refused(make_task, samples):
     with pytest.raises(ValueError, match="labels needs the columns of the parameters, got none"):
         make_task(Parameters, labels=[])
     samples["axis_ratio"] = torch.full((6,), 0.5)
-    with pytest.raises(ValueError, match=r"stamps\.parquet have columns .*'axis_ratio'.* without variety"):
+    with pytest.raises(ValueError, match=r"columns .*'axis_ratio'.* no variety in the data 'stamps'"):
         make_task(Parameters)

@@ -49,12 +49,23 @@ class Record(NamedTuple):
 
 
 class Source(ABC):
-    """One file.
+    """Rows of one file.
 
     Attributes:
         path: As fsspec spells it.
         unit_rows: How many rows each unit has, int64 `[U]`.
     """
+
+    path: str
+    unit_rows: np.ndarray
+
+    @abstractmethod
+    def read(self, unit: int) -> "Callable[[int], Record]":
+        """Read a unit; what is returned gives its rows by their number in it."""
+
+
+class FileSource(Source):
+    """The rows as they are."""
 
     def __init__(self, path: str, files: "OpenFiles", columns: Sequence[str]):
         self.path, self._files, self._columns = path, files, tuple(columns)
@@ -66,12 +77,8 @@ class Source(ABC):
     def _find_units(self) -> list[int]:
         """How many rows each unit has."""
 
-    @abstractmethod
-    def read(self, unit: int) -> "Callable[[int], Record]":
-        """Read a unit; what is returned gives its rows by their number in it."""
-
-    def _require(self, present: Iterable[str]) -> None:
-        missing = sorted(set(self._columns) - set(present))
+    def _require(self, columns: Iterable[str], present: Iterable[str]) -> None:
+        missing = sorted(set(columns) - set(present))
         if missing:
             raise UnreadableStampError(
                 self.path, f"has no column {', '.join(missing)}", f"It has {', '.join(sorted(present)) or 'none'}"
@@ -116,7 +123,7 @@ class OpenFiles:
         return opened
 
 
-class ParquetSource(Source):
+class ParquetSource(FileSource):
     """Row groups of a Parquet file with pictures (`image`, as `datasets` writes them) or flux (`flux`, `shape`)."""
 
     def _file(self) -> Any:
@@ -133,7 +140,7 @@ class ParquetSource(Source):
             raise UnreadableStampError(
                 self.path, "has neither a column `image` nor `flux`", "Write it with `galvm prepare shards`"
             )
-        self._require(names)
+        self._require(self._columns, names)
         self._class_names = class_names_of(file.schema_arrow, self.path)
         self._identity = next((name for name in IDENTITY_COLUMNS if name in names), None)
         self._read = set(filter(None, (self._pixels, self._identity, *self._columns)))
@@ -167,6 +174,7 @@ class ParquetSource(Source):
 
     def read_column(self, column: str) -> list[Any]:
         """The values of a column in all rows, without the images."""
+        self._require([column], self._file().schema_arrow.names)
         with damage(self.path, "Parquet file"):
             values = self._file().read(columns=[column], use_threads=False).column(column).to_pylist()
         return [self._named(column, value) for value in values]
@@ -176,7 +184,7 @@ class ParquetSource(Source):
         return class_name(self._class_names[column], value) if column in self._class_names else value
 
 
-class Hdf5Source(Source):
+class Hdf5Source(FileSource):
     """Runs of rows of an HDF5 file as ssl-legacysurvey (Stein et al. 2021) writes it: `images` N x 3 x H x W."""
 
     def _datasets(self) -> tuple[Any, dict[str, Any]]:
@@ -186,7 +194,7 @@ class Hdf5Source(Source):
         images, columns = self._datasets()
         if bands_of_array(images.shape[1:], images.dtype, self.path) is None:
             raise UnreadableStampError(self.path, "holds pictures", "Write them with `galvm prepare shards`")
-        self._require(columns)
+        self._require(self._columns, columns)
         self._identity = next((name for name in IDENTITY_COLUMNS if name in columns), None)
         self._rows = rows_at_once(images, HDF5_BYTES)
         return _runs(len(images), self._rows)
@@ -207,7 +215,7 @@ class Hdf5Source(Source):
         return record
 
 
-class WebDatasetSource(Source):
+class WebDatasetSource(FileSource):
     """Runs of samples of a WebDataset tar file: a picture, and `.json` or `.cls` beside it with its columns."""
 
     PICTURES = ("jpg", "jpeg", "png")
@@ -245,7 +253,7 @@ class WebDatasetSource(Source):
         def record(row: int) -> Record:
             key, contents = samples[row]
             columns = read_columns(contents, f"{self.path}:{key}")
-            self._require(columns)
+            self._require(self._columns, columns)
             picture = next(contents[name] for name in self.PICTURES if name in contents)
             return Record(key, picture, {column: columns[column] for column in self._columns})
 
@@ -260,6 +268,17 @@ def _runs(rows: int, length: int) -> list[int]:
 
 KINDS = {".parquet": ParquetSource, ".h5": Hdf5Source, ".hdf5": Hdf5Source, ".tar": WebDatasetSource}
 SUFFIXES = tuple(KINDS)
+
+
+def require_parquet(source: Source) -> ParquetSource:
+    """A file whose columns can be read without its images.
+
+    Raises:
+        ValueError: If it is not Parquet.
+    """
+    if not isinstance(source, ParquetSource):
+        raise ValueError(f"{source.path}: labels are read from Parquet; write it again with `galvm prepare shards`.")
+    return source
 
 
 def open_sources(sources: Sequence[str], columns: Sequence[str]) -> list[Source]:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from ..stamp import UnreadableStampError
 from .augmentation import Augmentation
+from .balance import balanced
 from .reading import PassReader
 from .samples import SampleMaker
 from .sources import open_sources
@@ -23,9 +24,10 @@ OWN_NAMES = {"pixel_values", "scale", "epoch", "index", "rows", "skipped"}
 class GalaxyStream:
     """Galaxy images from Parquet, HDF5 and WebDataset files, decoded, cropped and augmented, batch by batch.
 
-    A pass is one `for` loop over the stream. It visits every row once, in an order that `seed` and the number of the
-    pass fix. The ranks of a run visit disjoint rows, in equal numbers to within one, and their batches together are
-    those that one rank would have with a batch as large as all of theirs. The next loop is the next pass.
+    A pass is one `for` loop over the stream. It visits every row once (with `balance`, rows of rare classes several
+    times), in an order that `seed` and the number of the pass fix. The ranks of a run visit disjoint rows, in equal
+    numbers to within one, and their batches together are those that one rank would have with a batch as large as all
+    of theirs. The next loop is the next pass.
 
     With `repeat`, one `for` loop never ends: pass follows pass on one endless line, which the ranks share row by row. A
     batch has `batch_size` rows on every rank and may span two passes; those of all ranks together are, at every step,
@@ -45,6 +47,7 @@ class GalaxyStream:
         crop: "adaptive" for a box round the galaxy, as `GalvmImageProcessor` finds it; or a share in (0, 1] of the
             shorter side, for a square of that side from the middle.
         columns: Columns to deliver with each sample, such as `label`.
+        balance: Column with classes, in Parquet, of which a pass is to show rare ones more often; see `balance`.
         seed: Of order and augmentation.
         shuffle: Whether the order is random. See `order` for how well it mixes.
         repeat: Whether a loop goes on for ever.
@@ -76,6 +79,7 @@ class GalaxyStream:
         augmentation: Augmentation | None = None,
         crop: Literal["adaptive"] | float = "adaptive",
         columns: Sequence[str] = (),
+        balance: str | None = None,
         seed: int = 0,
         shuffle: bool = True,
         repeat: bool = False,
@@ -92,6 +96,8 @@ class GalaxyStream:
         self.seed, self.epoch = seed, 0
         self.skipped: list[tuple[str, str]] = []
         files = open_sources([sources] if isinstance(sources, str | Path) else sources, columns)
+        if balance:
+            files = balanced(files, balance)
         self._reader = PassReader(files, batch_size, seed, shuffle, *_place_in_run(rank, world_size), repeat)
         self._loader = DataLoader(
             SampleMaker(size, augmentation, seed, crop),

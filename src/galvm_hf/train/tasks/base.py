@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub.dataclasses import strict
+from torch.nn import functional as F
 
 from ...configuration_galvm import GalvmConfig
 from ...data.degrade import image_generators
@@ -63,23 +64,25 @@ class Task(ABC):
 
     Attributes:
         model_class: The class of the head; its encoder is the one that all tasks share.
+        whole_stamps: Whether it is about galaxies rather than pixels, so that it has to see whole stamps.
         columns: Columns of the data that it needs.
     """
 
     model_class: ClassVar[type[GalvmPreTrainedModel]]
+    whole_stamps: ClassVar[bool] = False
     columns: Sequence[str] = ()
 
     def __init__(self, name: str, settings: TaskSettings):
         self.name, self.settings = name, settings
 
     def configure(  # noqa: B027
-        self, config: GalvmConfig, sources: Sequence[str], draw: Callable[[int], Samples]
+        self, config: GalvmConfig, read: Callable[[str], list[Any]], draw: Callable[[int], Samples]
     ) -> None:
         """Write into the configuration what the head is to know, such as the names of the classes.
 
         Args:
             config: Of the model that is to be built.
-            sources: Files that the task is trained on.
+            read: Gives the values of a column of all that the task is trained on.
             draw: Gives so many samples of them, or all if there are fewer.
         """
 
@@ -89,8 +92,7 @@ class Task(ABC):
 
         Args:
             samples: A batch of `GalaxyStream`, its tensors on the device of the model.
-            image_size: Side of the parts that this phase takes of a stamp, px. Tasks about a galaxy rather than about
-                pixels see the whole stamp: at another pixel scale than a user's they learn what does not carry over.
+            image_size: Side of the images to make, px: parts of the stamps, or whole stamps averaged down.
             generators: One for each image.
         """
 
@@ -120,6 +122,11 @@ class Task(ABC):
     def shortfall(self, scores: dict[str, float]) -> float:
         """How many times as large as the reference its error is."""
         return scores["error"] / self.settings.reference
+
+
+def average_down(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Whole images `[B, C, H, W]` as squares of `size` px, each pixel the mean of what it covers."""
+    return images if images.shape[-1] == size else F.adaptive_avg_pool2d(images, size)
 
 
 def validation_generators(indices: Iterable[int], seed: int, device: torch.device) -> list[torch.Generator]:

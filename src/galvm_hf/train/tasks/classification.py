@@ -1,14 +1,15 @@
 """The paper's morphology task: classes of galaxies from the pooled features (its section 3.1)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from ...configuration_galvm import GalvmConfig
 from ...modeling_galvm import GalvmForImageClassification, GalvmPreTrainedModel
-from ..data import Samples, read_column
-from .base import Batch, Task, TaskSettings, Values
+from ..data import Samples
+from .base import Batch, Task, TaskSettings, Values, average_down
 
 
 class Classification(Task):
@@ -20,6 +21,7 @@ class Classification(Task):
     """
 
     model_class = GalvmForImageClassification
+    whole_stamps = True
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
@@ -28,7 +30,7 @@ class Classification(Task):
         self.columns = (settings.column,)
         self._log_prior = torch.zeros(len(settings.labels))
 
-    def configure(self, config: GalvmConfig, sources: Sequence[str], draw: Callable[[int], Samples]) -> None:
+    def configure(self, config: GalvmConfig, read: Callable[[str], list[Any]], draw: Callable[[int], Samples]) -> None:
         """Name the classes, and count them.
 
         Raises:
@@ -37,10 +39,10 @@ class Classification(Task):
         config.id2label = dict(enumerate(self.settings.labels))
         config.label2id = {label: number for number, label in config.id2label.items()}
         counts = torch.zeros(len(self.settings.labels))
-        for label in read_column(sources, self.settings.column):
+        for label in read(self.settings.column):
             counts[self._number(label)] += 1
         if absent := [label for label, count in zip(self.settings.labels, counts, strict=True) if not count]:
-            raise ValueError(f"{self.name}: {', '.join(sources)} have no galaxy of the classes {absent}.")
+            raise ValueError(f"{self.name}: the data {self.settings.data!r} have no galaxy of the classes {absent}.")
         self._log_prior = (counts / counts.sum()).log()
 
     def _number(self, label: str) -> int:
@@ -53,7 +55,7 @@ class Classification(Task):
             ) from None
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        images = samples["pixel_values"]
+        images = average_down(samples["pixel_values"], image_size)
         labels = [self._number(label) for label in samples[self.settings.column]]
         return {"pixel_values": images, "labels": torch.tensor(labels, device=images.device)}
 

@@ -1,13 +1,14 @@
 """Regression of physical parameters, on galaxies whose truth is known: simulated ones."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from ...configuration_galvm import GalvmConfig
 from ...modeling_galvm import GalvmForParameterRegression, GalvmPreTrainedModel
 from ..data import Samples
-from .base import Batch, Task, TaskSettings, Values
+from .base import Batch, Task, TaskSettings, Values, average_down
 
 RADIUS = "half_light_radius"
 PIXEL_SCALE = "pixel_scale"
@@ -22,6 +23,7 @@ class Parameters(Task):
     """
 
     model_class = GalvmForParameterRegression
+    whole_stamps = True
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
@@ -30,13 +32,16 @@ class Parameters(Task):
         self.columns = (*settings.labels, *([PIXEL_SCALE] if RADIUS in settings.labels else []))
         self._deviations = torch.ones(len(settings.labels))
 
-    def configure(self, config: GalvmConfig, sources: Sequence[str], draw: Callable[[int], Samples]) -> None:
+    def configure(self, config: GalvmConfig, read: Callable[[str], list[Any]], draw: Callable[[int], Samples]) -> None:
         """Name the parameters, and standardise them by some samples of the training set."""
         known = self._targets(draw(SAMPLES)).double()
         mean = known.nanmean(0)
         deviation = (known - mean).square().nanmean(0).sqrt()
         if not (deviation > 0).all():
-            raise ValueError(f"{self.name}: {', '.join(sources)} have columns {self.settings.labels} without variety.")
+            raise ValueError(
+                f"{self.name}: of the columns {self.settings.labels} some have no variety in the data "
+                f"{self.settings.data!r}."
+            )
         config.parameter_names = list(self.settings.labels)
         config.parameter_means, config.parameter_deviations = mean.tolist(), deviation.tolist()
         self._deviations = deviation.float()
@@ -53,7 +58,7 @@ class Parameters(Task):
         return torch.stack(columns, dim=1)
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        images = samples["pixel_values"]
+        images = average_down(samples["pixel_values"], image_size)
         return {"pixel_values": images, "labels": self._targets(samples).to(images.device)}
 
     def terms(self, batch: Batch) -> torch.Tensor:
