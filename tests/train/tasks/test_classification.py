@@ -21,6 +21,12 @@ def test_labels_become_numbers(make_task, samples, generators):
     assert batch["labels"].tolist() == [0, 2, 0, 1, 0, 2]
 
 
+def test_other_names_of_a_class_count_as_it(make_task, samples, generators):
+    task = make_task(Classification, labels=["round", "disc"], synonyms={"edge-on": "disc", "spiral": "disc"})
+    batch = task.make_batch(samples, 32, generators(range(6)))
+    assert batch["labels"].tolist() == [0, 1, 0, 1, 0, 1]
+
+
 def test_whole_stamps_are_averaged_down(make_task, samples, generators):
     task = make_task(Classification)
     assert task.whole_stamps

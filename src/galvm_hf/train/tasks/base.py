@@ -37,6 +37,7 @@ class TaskSettings:
         validation_stamps: How many stamps it is evaluated on.
         labels: Of classification, the names of the classes; of parameters, the columns.
         column: Of classification, the column with the class.
+        synonyms: Of classification, classes of the column that count as one of the labels, such as `merger: other`.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class TaskSettings:
     validation_stamps: int = 256
     labels: list[str] = field(default_factory=list)
     column: str = "label"
+    synonyms: dict[str, str] = field(default_factory=dict)
 
     def validate_task(self):
         """Refuse numbers that are out of range; called at construction."""

@@ -47,11 +47,11 @@ class Classification(Task):
 
     def _number(self, label: str) -> int:
         try:
-            return self.settings.labels.index(label)
+            return self.settings.labels.index(self.settings.synonyms.get(label, label))
         except ValueError:
             raise ValueError(
                 f"{self.name}: the column {self.settings.column!r} has the value {label!r}, and the run's labels are "
-                f"{self.settings.labels}. Add it to them, or leave those rows out."
+                f"{self.settings.labels}. Add it to them or to synonyms, or leave those rows out."
             ) from None
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
