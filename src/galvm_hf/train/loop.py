@@ -41,6 +41,7 @@ STATE_VERSION = 1
 # What may differ between a run and its continuation.
 FREE_SETTINGS = ("output", "save_minutes", "keep", "trackers", "num_workers", "micro_batch_size")
 TERMINATED = 128 + signal.SIGTERM
+FIRST_SAMPLES = 256  # that a new head is prepared with
 
 
 class Run:
@@ -120,26 +121,42 @@ class Run:
         """Columns that the tasks on a stream need."""
         return sorted({column for task in self.tasks.values() if task.settings.data == data for column in task.columns})
 
+    def _draw(self, task: Task, number: int) -> Samples:
+        """So many samples of what a task is trained on, the same on every process."""
+        data = self.data[task.settings.data]
+        return load_held_out(data, self.folder, number, self.config.image_size, task.columns)[0]
+
     def _configure_tasks(self) -> None:
         for task in self.tasks.values():
             data = self.data[task.settings.data]
+            read = partial(read_column, find_sources(data.sources, self.folder), data.balance)
+            task.configure(self.config, read, partial(self._draw, task))
 
-            def draw(number: int, data: DataSettings = data, task: Task = task) -> Samples:
-                return load_held_out(data, self.folder, number, self.config.image_size, task.columns)[0]
-
-            sources = find_sources(data.sources, self.folder)
-            task.configure(self.config, partial(read_column, sources, data.balance), draw)
+    @torch.no_grad()
+    def _begin_tasks(self, network: SharedEncoder, missing: set[str]) -> None:
+        """Prepare the heads of which a checkpoint lacks weights."""
+        network.eval()
+        for name, task in self.tasks.items():
+            model = network.models[name]
+            own = {key for key in model.state_dict() if not key.startswith(f"{model.base_model_prefix}.")}
+            if own & missing:
+                samples = self._draw(task, FIRST_SAMPLES)
+                generators = validation_generators(samples["index"].tolist(), self.settings.seed, torch.device("cpu"))
+                image_size = self._image_size(task, self.settings.phases[0])
+                task.begin(model, task.make_batch(samples, image_size, generators))
 
     def _build(self, freeze_encoder: bool) -> None:
         """The network, its optimizer and the running average; with the weights of `start_from`."""
         settings = self.settings
         network = SharedEncoder(self.config, self.tasks)
         self._kept: dict[str, torch.Tensor] = {}
+        missing = set(network.named_weights())
         if settings.start_from:
             begin = load_file(Path(settings.start_from) / "model.safetensors")
-            network.load_weights(begin)
+            missing = set(network.load_weights(begin))
             if freeze_encoder:  # heads that are not trained still fit it
                 self._kept = {name: begin[name] for name in begin.keys() - network.named_weights().keys()}
+        self._begin_tasks(network, missing)
         network.encoder.requires_grad_(not freeze_encoder)
         if settings.gradient_checkpointing:
             for model in network.heads:

@@ -45,9 +45,9 @@ class SharedEncoder(nn.Module):
             return self.encoder(**batch).pooler_output
         return (self.tasks[task].measure if evaluate else self.tasks[task].loss)(self.models[task], batch)
 
-    def named_weights(self) -> dict[str, nn.Parameter]:
-        """Each weight once, under the name that the Auto classes look for."""
-        return {name: value for model in self.heads for name, value in model.named_parameters()}
+    def named_weights(self) -> dict[str, torch.Tensor]:
+        """Each weight and buffer once, under the name that the Auto classes look for."""
+        return {name: value for model in self.heads for name, value in model.state_dict(keep_vars=True).items()}
 
     def load_weights(self, weights: Mapping[str, torch.Tensor]) -> list[str]:
         """Take over the weights that are of this model's, and leave the others as they are.

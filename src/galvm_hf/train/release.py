@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from .. import (
     configuration_galvm,
     decoder_galvm,
+    head_galvm,
     image_processing_galvm,
     image_transforms_galvm,
     layers_galvm,
@@ -22,6 +23,7 @@ from ..image_processing_galvm import GalvmImageProcessor
 
 REMOTE_CODE = (
     configuration_galvm,
+    head_galvm,
     layers_galvm,
     masks_galvm,
     decoder_galvm,

@@ -33,6 +33,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_galvm import GalvmConfig
 from .decoder_galvm import GalvmConvolution, GalvmDecoder, GalvmDetailDecoder
+from .head_galvm import GalvmFeatureHead
 from .layers_galvm import GalvmAttention, GalvmPatchMerging, GalvmProjection, GalvmStage
 from .masks_galvm import expand_mask, fill_smoothly, hidden_error
 
@@ -150,6 +151,9 @@ class GalvmPreTrainedModel(PreTrainedModel):
             init.kaiming_normal_(module.weight, nonlinearity="linear")
         elif isinstance(module, GalvmConvolution):
             init.normal_(module.weight, std=module.gain / module.weight[0].numel() ** 0.5)
+        elif isinstance(module, GalvmFeatureHead):
+            init.zeros_(module.mean)
+            init.ones_(module.deviation)
 
     def _adjust_missing_and_unexpected_keys(self, loading_info):
         """Say in one line that a checkpoint lacks a whole head; transformers would list its every weight."""
@@ -465,21 +469,6 @@ class GalvmForMaskedImageModeling(GalvmPreTrainedModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-
-
-class GalvmFeatureHead(nn.Module):
-    """The paper's two fully connected layers on the features (its section 3.1)."""
-
-    def __init__(self, config: GalvmConfig, output_size: int):
-        super().__init__()
-        self.fc1 = nn.Linear(config.hidden_size, config.classifier_hidden_size)
-        self.activation_fn = nn.ReLU()
-        self.dropout = nn.Dropout(config.classifier_dropout_prob)
-        self.fc2 = nn.Linear(config.classifier_hidden_size, output_size)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """`[B, hidden_size]` to `[B, output_size]`."""
-        return self.fc2(self.dropout(self.activation_fn(self.fc1(features))))
 
 
 class GalvmForImageClassification(GalvmPreTrainedModel):

@@ -1,6 +1,5 @@
 """One training by `transformers.Trainer`: of the head on features that were computed once, and then of everything."""
 
-import copy
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,32 +38,20 @@ MOST_VIEWS, MOST_ENCODED = 16, 2500
 ENCODED_AT_ONCE = 64
 
 
-class FeatureHead(nn.Module):
-    """The classification head on standardised features.
+class HeadAlone(nn.Module):
+    """The classification head as a model of features.
 
     Args:
         head: From features [B, D] to outputs [B, K].
-        views: Features [N, V, D], of which mean and deviation are taken.
     """
 
-    def __init__(self, head: nn.Module, views: Tensor):
+    def __init__(self, head: nn.Module):
         super().__init__()
         self.head = head
-        features = views.flatten(0, 1)
-        self.register_buffer("mean", features.mean(0))
-        self.register_buffer("deviation", features.std(0, correction=0).clamp_min(1e-6))
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Outputs [B, K] of features [B, D]."""
-        return {"logits": self.head((features - self.mean) / self.deviation)}
-
-    @torch.no_grad()
-    def folded(self) -> nn.Module:
-        """The head for features as they are: its first layer does the standardising."""
-        head = copy.deepcopy(self.head)
-        head.fc1.weight /= self.deviation
-        head.fc1.bias -= head.fc1.weight @ self.mean
-        return head
+        return {"logits": self.head(features)}
 
 
 class _StopAfter(TrainerCallback):
@@ -157,16 +144,17 @@ class Fitter:
         set_seed(self._seed)
         model = GalvmForImageClassification(self._config)
         model.galvm.load_state_dict(self._encoder.state_dict())
-        head = FeatureHead(model.classifier, self._views[training])
+        model.classifier.standardise(self._views[training].flatten(0, 1))
+        head = HeadAlone(model.classifier)
         features = FeatureDataset(self._views[training], self._targets[training], augmented=True)
         held, outputs, best = None, torch.empty(0), 0
         if not self._is_full:
             if validation is not None:
                 held = FeatureDataset(self._views[validation], self._targets[validation])
-            outputs, best = self._train(head, features, held, head.head.parameters(), [], epochs, self.epochs)
+            outputs, best = self._train(head, features, held, model.classifier.parameters(), [], epochs, self.epochs)
         else:
-            self._train(head, features, None, head.head.parameters(), [], HEAD_FIRST_EPOCHS, HEAD_FIRST_EPOCHS)
-        model.classifier = head.folded().to("cpu")
+            self._train(head, features, None, model.classifier.parameters(), [], HEAD_FIRST_EPOCHS, HEAD_FIRST_EPOCHS)
+        model.cpu()
         if self._is_full:
             stamps = StampDataset(self._stamps.images[training], self._targets[training], augmented=True)
             if validation is not None:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from huggingface_hub.dataclasses import strict
-from torch.nn import functional as F
 
 from ...configuration_galvm import GalvmConfig
 from ...data.degrade import image_generators
@@ -88,6 +87,14 @@ class Task(ABC):
             draw: Gives so many samples of them, or all if there are fewer.
         """
 
+    def begin(self, model: GalvmPreTrainedModel, batch: Batch) -> None:  # noqa: B027
+        """Prepare a head that starts from random weights.
+
+        Args:
+            model: The head on its encoder.
+            batch: Of the training set, without a gradient.
+        """
+
     @abstractmethod
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
         """Samples as they are streamed to the inputs of the head.
@@ -124,11 +131,6 @@ class Task(ABC):
     def shortfall(self, scores: dict[str, float]) -> float:
         """How many times as large as the reference its error is."""
         return scores["error"] / self.settings.reference
-
-
-def average_down(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Whole images `[B, C, H, W]` as squares of `size` px, each pixel the mean of what it covers."""
-    return images if images.shape[-1] == size else F.adaptive_avg_pool2d(images, size)
 
 
 def validation_generators(indices: Iterable[int], seed: int, device: torch.device) -> list[torch.Generator]:

@@ -1,18 +1,20 @@
 """The paper's morphology task: classes of galaxies from the pooled features (its section 3.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from ...configuration_galvm import GalvmConfig
+from ...head_galvm import GalvmFeatureHead
 from ...modeling_galvm import GalvmForImageClassification, GalvmPreTrainedModel
 from ..data import Samples
-from .base import Batch, Task, TaskSettings, Values, average_down
+from .base import Batch, TaskSettings, Values
+from .galaxy import GalaxyTask
 
 
-class Classification(Task):
+class Classification(GalaxyTask):
     """One class a galaxy, by cross-entropy; the metric is balanced accuracy.
 
     Rare classes count as much as common ones: the logarithm of each class's share of the training set is added to the
@@ -21,7 +23,6 @@ class Classification(Task):
     """
 
     model_class = GalvmForImageClassification
-    whole_stamps = True
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
@@ -54,10 +55,12 @@ class Classification(Task):
                 f"{self.settings.labels}. Add it to them or to synonyms, or leave those rows out."
             ) from None
 
-    def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        images = average_down(samples["pixel_values"], image_size)
-        labels = [self._number(label) for label in samples[self.settings.column]]
-        return {"pixel_values": images, "labels": torch.tensor(labels, device=images.device)}
+    def head(self, model: GalvmPreTrainedModel) -> GalvmFeatureHead:
+        return model.classifier
+
+    def labels(self, samples: Samples) -> torch.Tensor:
+        """Class numbers, `[B]`."""
+        return torch.tensor([self._number(label) for label in samples[self.settings.column]])
 
     def loss(self, model: GalvmPreTrainedModel, batch: Batch) -> torch.Tensor:
         logits = model(batch["pixel_values"]).logits.float()

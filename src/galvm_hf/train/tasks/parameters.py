@@ -1,21 +1,23 @@
 """Regression of physical parameters, on galaxies whose truth is known: simulated ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ...configuration_galvm import GalvmConfig
+from ...head_galvm import GalvmFeatureHead
 from ...modeling_galvm import GalvmForParameterRegression, GalvmPreTrainedModel
 from ..data import Samples
-from .base import Batch, Task, TaskSettings, Values, average_down
+from .base import Batch, TaskSettings, Values
+from .galaxy import GalaxyTask
 
 RADIUS = "half_light_radius"
 PIXEL_SCALE = "pixel_scale"
 SAMPLES = 1024
 
 
-class Parameters(Task):
+class Parameters(GalaxyTask):
     """Columns of numbers from the pooled features, by mean squared error of the standardised values.
 
     A radius is learnt as a share of the side of the image, which is what pixels show: the file's `pixel_scale` and the
@@ -23,7 +25,6 @@ class Parameters(Task):
     """
 
     model_class = GalvmForParameterRegression
-    whole_stamps = True
 
     def __init__(self, name: str, settings: TaskSettings):
         super().__init__(name, settings)
@@ -34,7 +35,7 @@ class Parameters(Task):
 
     def configure(self, config: GalvmConfig, read: Callable[[str], list[Any]], draw: Callable[[int], Samples]) -> None:
         """Name the parameters, and standardise them by some samples of the training set."""
-        known = self._targets(draw(SAMPLES)).double()
+        known = self.labels(draw(SAMPLES)).double()
         mean = known.nanmean(0)
         deviation = (known - mean).square().nanmean(0).sqrt()
         if not (deviation > 0).all():
@@ -46,7 +47,10 @@ class Parameters(Task):
         config.parameter_means, config.parameter_deviations = mean.tolist(), deviation.tolist()
         self._deviations = deviation.float()
 
-    def _targets(self, samples: Samples) -> torch.Tensor:
+    def head(self, model: GalvmPreTrainedModel) -> GalvmFeatureHead:
+        return model.regression
+
+    def labels(self, samples: Samples) -> torch.Tensor:
         """True values `[B, P]`; a radius in arcseconds becomes a share of the image's side."""
         columns = []
         for label in self.settings.labels:
@@ -56,10 +60,6 @@ class Parameters(Task):
                 values = values / (torch.as_tensor(samples[PIXEL_SCALE]).float() * side)
             columns.append(values)
         return torch.stack(columns, dim=1)
-
-    def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
-        images = average_down(samples["pixel_values"], image_size)
-        return {"pixel_values": images, "labels": self._targets(samples).to(images.device)}
 
     def terms(self, batch: Batch) -> torch.Tensor:
         """The number of known values, which the loss is a mean over."""

@@ -1,0 +1,36 @@
+"""What tasks about whole galaxies have in common: they see all of a stamp, and work on standardised features."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+from ...head_galvm import GalvmFeatureHead
+from ...modeling_galvm import GalvmPreTrainedModel
+from ..data import Samples
+from .base import Batch, Task
+
+
+class GalaxyTask(Task):
+    """A task whose answer is a few numbers a galaxy."""
+
+    whole_stamps = True
+
+    @abstractmethod
+    def head(self, model: GalvmPreTrainedModel) -> GalvmFeatureHead:
+        """The head within a model of `model_class`."""
+
+    @abstractmethod
+    def labels(self, samples: Samples) -> torch.Tensor:
+        """The true answers, `[B, ...]`."""
+
+    def begin(self, model: GalvmPreTrainedModel, batch: Batch) -> None:
+        """Standardise the features as they are when training begins."""
+        self.head(model).standardise(model.galvm(batch["pixel_values"]).pooler_output)
+
+    def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
+        images = samples["pixel_values"]
+        if images.shape[-1] != image_size:
+            images = F.adaptive_avg_pool2d(images, image_size)
+        return {"pixel_values": images, "labels": self.labels(samples).to(images.device)}
