@@ -5,6 +5,7 @@ import torch
 from galvm_hf import GalvmConfig, GalvmForImageClassification
 from galvm_hf.head_galvm import GalvmFeatureHead
 
+
 def make_head() -> GalvmFeatureHead:
     torch.manual_seed(0)
     config = GalvmConfig.tiny()

@@ -29,11 +29,12 @@ from galvm_hf import GalvmForParameterRegression
 from galvm_hf.data.simulate.galaxies import CLASSES
 from galvm_hf.train import logs
 from galvm_hf.train.checkpoints import StateFolder
+from galvm_hf.train.data import load_held_out
 from galvm_hf.train.logs import RunLog
 from galvm_hf.train.loop import TERMINATED
 from galvm_hf.train.multitask import MultitaskSettings, train_tasks
 from galvm_hf.train.pretrain import PretrainSettings, pretrain
-from galvm_hf.train.settings import build
+from galvm_hf.train.settings import DataSettings, build
 from galvm_hf.train.tasks import Autoencoding, Classification
 
 ROOT = Path(__file__).parents[2]
@@ -363,6 +364,32 @@ def test_a_kill_right_after_a_state_is_saved_leaves_a_whole_log(pretrain_values,
     assert [line["step"] for line in log if "validation" in line] == [1, 2, 3]
 
 
+def test_a_new_head_is_standardised_by_training_stamps_and_one_that_goes_on_is_not(
+    pretrained, multitask_values, simulated, tmp_path
+):
+    """The numbers are those of the encoder that training began with, at the size that the first phase shows."""
+    begin = Path(pretrained["output"]) / "checkpoint"
+    del multitask_values["model_overrides"], multitask_values["tasks"]["inpainting"]
+    multitask_values |= {
+        "start_from": str(begin),
+        "phases": [{"image_size": 32, "stamp_size": 32, "steps": 2, "batch_size": 4}],
+    }
+    folder = run(multitask_values, simulated)
+    stored = load_file(folder / "model.safetensors")
+    stamps, _ = load_held_out(DataSettings(["train/*.parquet"], crop=0.9), simulated, 1000, 64, [])
+    images = torch.nn.functional.avg_pool2d(stamps["pixel_values"], 2)
+    with torch.no_grad():
+        features = AutoModel.from_pretrained(begin)(images).pooler_output
+    tolerance = {"rtol": 1e-2, "atol": 1e-3}  # checkpoints are bfloat16
+    torch.testing.assert_close(stored["classifier.mean"].float(), features.mean(0), **tolerance)
+    torch.testing.assert_close(stored["classifier.deviation"].float(), features.std(0, correction=0), **tolerance)
+
+    longer = multitask_values | {"start_from": str(folder), "output": str(tmp_path / "longer")}
+    again = load_file(run(longer, simulated) / "model.safetensors")
+    assert torch.equal(again["classifier.mean"], stored["classifier.mean"])
+    assert not torch.equal(again["classifier.fc1.weight"], stored["classifier.fc1.weight"])
+
+
 def test_each_kind_of_task_sees_images_of_the_size_that_the_phase_says(
     multitask_values, simulated, read_log, monkeypatch
 ):
@@ -384,7 +411,7 @@ def test_each_kind_of_task_sees_images_of_the_size_that_the_phase_says(
     ]
     assert sizes == [{48}, {64}]
     assert {line["image_size"] for line in log if line["task"] != "morphology"} == {32, 48}
-    assert evaluated == [48, 64]
+    assert evaluated == [48, 48, 64]  # the first is what the head is prepared with
 
 
 @pytest.mark.parametrize(
