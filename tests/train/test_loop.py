@@ -370,6 +370,7 @@ def test_a_new_head_is_standardised_by_training_stamps_and_one_that_goes_on_is_n
     """The numbers are those of the encoder that training began with, at the size that the first phase shows."""
     begin = Path(pretrained["output"]) / "checkpoint"
     del multitask_values["model_overrides"], multitask_values["tasks"]["inpainting"]
+    del multitask_values["tasks"]["restoration"]
     multitask_values |= {
         "start_from": str(begin),
         "phases": [{"image_size": 32, "stamp_size": 32, "steps": 2, "batch_size": 4}],
