@@ -1,9 +1,9 @@
-"""The head of tasks about galaxies sees standardised features."""
+"""The head of tasks about galaxies sees standardised statistics of all stages."""
 
 import torch
 
-from galvm_hf import GalvmConfig, GalvmForImageClassification
-from galvm_hf.head_galvm import GalvmFeatureHead
+from galvm_hf import GalvmConfig, GalvmForImageClassification, GalvmModel
+from galvm_hf.head_galvm import GalvmFeatureHead, num_statistics, stage_statistics
 
 
 def make_head() -> GalvmFeatureHead:
@@ -14,9 +14,31 @@ def make_head() -> GalvmFeatureHead:
 
 def features(number=200) -> torch.Tensor:
     """Features that differ little, around one that all share; one of them does not differ at all."""
-    drawn = 0.6 + 0.01 * torch.randn(number, GalvmConfig.tiny().hidden_size, generator=torch.Generator().manual_seed(1))
+    drawn = 0.6 + 0.01 * torch.randn(
+        number, num_statistics(GalvmConfig.tiny()), generator=torch.Generator().manual_seed(1)
+    )
     drawn[:, 3] = 0.5
     return drawn
+
+
+def test_statistics_are_means_and_deviations_of_every_stage(small_config):
+    model = GalvmModel(small_config).eval()
+    with torch.no_grad():
+        outputs = model(torch.rand(2, 3, 48, 64), output_hidden_states=True)
+    seen = stage_statistics(outputs.last_hidden_state, outputs.feature_maps)
+    assert seen.shape == (2, num_statistics(small_config))
+    stages = [*outputs.hidden_states[:-1], outputs.last_hidden_state]
+    expected = torch.cat([part for tokens in stages for part in (tokens.mean(1), tokens.std(1, correction=0))], dim=1)
+    torch.testing.assert_close(seen, expected, rtol=1e-3, atol=1e-3)
+    assert torch.equal(seen[:, -2 * small_config.hidden_size : -small_config.hidden_size], outputs.pooler_output)
+
+
+def test_statistics_of_an_even_image_have_a_gradient(small_config):
+    model = GalvmModel(small_config)
+    images = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+    outputs = model(images)
+    stage_statistics(outputs.last_hidden_state, outputs.feature_maps).sum().backward()
+    assert images.grad.isfinite().all()
 
 
 def test_until_it_is_told_features_it_takes_them_as_they_are():
@@ -55,7 +77,7 @@ def test_galaxies_that_differ_little_are_told_apart_sooner():
 
 def test_what_it_was_told_is_saved_with_the_model_and_is_not_trained(small_config, tmp_path):
     model = GalvmForImageClassification(small_config)
-    model.classifier.standardise(torch.rand(20, small_config.hidden_size))
+    model.classifier.standardise(torch.rand(20, num_statistics(small_config)))
     model.save_pretrained(tmp_path)
     again = GalvmForImageClassification.from_pretrained(tmp_path)
     assert torch.equal(again.classifier.mean, model.classifier.mean)

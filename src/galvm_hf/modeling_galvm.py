@@ -33,7 +33,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_galvm import GalvmConfig
 from .decoder_galvm import GalvmConvolution, GalvmDecoder, GalvmDetailDecoder
-from .head_galvm import GalvmFeatureHead
+from .head_galvm import GalvmFeatureHead, stage_statistics
 from .layers_galvm import GalvmAttention, GalvmPatchMerging, GalvmProjection, GalvmStage
 from .masks_galvm import expand_mask, fill_smoothly, hidden_error
 
@@ -498,7 +498,7 @@ class GalvmForImageClassification(GalvmPreTrainedModel):
             labels: Class numbers `[B]`, or `[B, num_labels]` zeros and ones (multi-label) or values (regression).
         """
         outputs = self.galvm(pixel_values, **kwargs)
-        logits = self.classifier(outputs.pooler_output)
+        logits = self.classifier(stage_statistics(outputs.last_hidden_state, outputs.feature_maps))
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
         return GalvmImageClassifierOutput(
             loss=loss,
@@ -509,7 +509,7 @@ class GalvmForImageClassification(GalvmPreTrainedModel):
 
 
 class GalvmForParameterRegression(GalvmPreTrainedModel):
-    """Physical parameters of a galaxy, those that `config.parameter_names` lists, from the features.
+    """Physical parameters of a galaxy, those that `config.parameter_names` lists.
 
     No Auto class of transformers fits, so it is loaded by its own name. Its weights are `regression.*`, because a
     module's `parameters` is a method.
@@ -537,7 +537,7 @@ class GalvmForParameterRegression(GalvmPreTrainedModel):
                 `config.parameter_deviations`; zero if none is known.
         """
         outputs = self.galvm(pixel_values, **kwargs)
-        standardised = self.regression(outputs.pooler_output)
+        standardised = self.regression(stage_statistics(outputs.last_hidden_state, outputs.feature_maps))
         means = standardised.new_tensor(self.config.parameter_means)
         deviations = standardised.new_tensor(self.config.parameter_deviations)
         loss = None

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from ...configuration_galvm import GalvmConfig
+from ...head_galvm import stage_statistics
 from ...modeling_galvm import GalvmForImageClassification, GalvmModel
 from .augment import augment
 from .data import FeatureDataset, LabelledStamps, StampDataset
@@ -240,7 +241,7 @@ class Fitter:
 
     @torch.no_grad()
     def _encode(self) -> Tensor:
-        """Features [N, V, D]: of each stamp as it is, and of random views of it."""
+        """What the head sees, [N, V, D]: of each stamp as it is, and of random views of it."""
         set_seed(self._seed)
         number = len(self._stamps)
         views = max(1, min(MOST_VIEWS, MOST_ENCODED // number))
@@ -254,7 +255,9 @@ class Fitter:
                 for images in self._stamps.images.split(ENCODED_AT_ONCE):
                     images = images.float() / 255
                     images = augment(images) if view else images
-                    parts.append(encoder(images.to(arguments.device)).pooler_output.float().cpu())
+                    encoded = encoder(images.to(arguments.device))
+                    statistics = stage_statistics(encoded.last_hidden_state, encoded.feature_maps)
+                    parts.append(statistics.float().cpu())
                     progress.update(len(images))
         self._encoder.cpu()
         return torch.cat(parts).view(views, number, -1).transpose(0, 1).contiguous()

@@ -1,4 +1,4 @@
-"""What tasks about whole galaxies have in common: they see all of a stamp, and work on standardised features."""
+"""What tasks about whole galaxies have in common: they see all of a stamp, and their head is standardised."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
-from ...head_galvm import GalvmFeatureHead
+from ...head_galvm import GalvmFeatureHead, stage_statistics
 from ...modeling_galvm import GalvmPreTrainedModel
 from ..data import Samples
 from .base import Batch, Task
@@ -26,8 +26,9 @@ class GalaxyTask(Task):
         """The true answers, `[B, ...]`."""
 
     def begin(self, model: GalvmPreTrainedModel, batch: Batch) -> None:
-        """Standardise the features as they are when training begins."""
-        self.head(model).standardise(model.galvm(batch["pixel_values"]).pooler_output)
+        """Standardise what the head sees as it is when training begins."""
+        outputs = model.galvm(batch["pixel_values"])
+        self.head(model).standardise(stage_statistics(outputs.last_hidden_state, outputs.feature_maps))
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
         images = samples["pixel_values"]
