@@ -15,10 +15,12 @@
 
 import torch
 from torch import nn
+from transformers.utils import ModelOutput
 
 from .configuration_galvm import GalvmConfig
 
-SMALLEST_DEVIATION = 1e-6
+# of statistics, which are of order one: what varies less is noise, and must not be blown up
+SMALLEST_DEVIATION = 1e-2
 SMALLEST_VARIANCE = 1e-6
 
 
@@ -27,23 +29,23 @@ def num_statistics(config: GalvmConfig) -> int:
     return 2 * (config.embed_dim + sum(config.embed_dim * 2**index for index in range(len(config.depths))))
 
 
-def stage_statistics(last_hidden_state: torch.Tensor, feature_maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def stage_statistics(outputs: ModelOutput) -> torch.Tensor:
     """Mean and standard deviation over the tokens of every stage: structure of every scale, and how much it varies.
 
     The means of the last stage alone are the features. A linear probe on all of these numbers finds a quarter fewer
     galaxies in the wrong class: early stages know of arms and edges what the last one has no room for.
 
     Args:
-        last_hidden_state: Tokens after the final norm, which stand for the last stage, `[B, N, hidden_size]`.
-        feature_maps: The stem and the stages, `[B, C_i, H_i, W_i]`.
+        outputs: Of `GalvmModel`. Its `last_hidden_state`, tokens after the final norm, stands for the last stage.
 
     Returns:
         `[B, 2 * sum of C_i]`.
     """
-    tokens = [*(feature_map.flatten(2).transpose(1, 2) for feature_map in feature_maps[:-1]), last_hidden_state]
+    before = (feature_map.flatten(2).transpose(1, 2) for feature_map in outputs.feature_maps[:-1])
+    tokens = [*before, outputs.last_hidden_state]
     moments = [torch.var_mean(part.float(), dim=1, correction=0) for part in tokens]
     parts = [part for variance, mean in moments for part in (mean, (variance + SMALLEST_VARIANCE).sqrt())]
-    return torch.cat(parts, dim=1).to(last_hidden_state.dtype)
+    return torch.cat(parts, dim=1).to(outputs.last_hidden_state.dtype)
 
 
 class GalvmFeatureHead(nn.Module):

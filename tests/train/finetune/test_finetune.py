@@ -43,7 +43,7 @@ def write_discs(path, number: int, first: int = 0, **columns) -> None:
 
 def settings(tiny_checkpoint, tmp_path, **overrides) -> FinetuneSettings:
     defaults = {"data": [str(tmp_path / "discs.parquet")], "out": str(tmp_path / "out"), "model": str(tiny_checkpoint)}
-    return FinetuneSettings(**{**defaults, "device": "cpu", "epochs": 6, "learning_rate": 3e-3, **overrides})
+    return FinetuneSettings(**{**defaults, "device": "cpu", "epochs": 6, "learning_rate": 1e-3, **overrides})
 
 
 def predict(folder, images: list[bytes]) -> torch.Tensor:

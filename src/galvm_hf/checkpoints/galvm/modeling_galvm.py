@@ -498,7 +498,7 @@ class GalvmForImageClassification(GalvmPreTrainedModel):
             labels: Class numbers `[B]`, or `[B, num_labels]` zeros and ones (multi-label) or values (regression).
         """
         outputs = self.galvm(pixel_values, **kwargs)
-        logits = self.classifier(stage_statistics(outputs.last_hidden_state, outputs.feature_maps))
+        logits = self.classifier(stage_statistics(outputs))
         loss = None if labels is None else self.loss_function(labels, logits, self.config, **kwargs)
         return GalvmImageClassifierOutput(
             loss=loss,
@@ -537,7 +537,7 @@ class GalvmForParameterRegression(GalvmPreTrainedModel):
                 `config.parameter_deviations`; zero if none is known.
         """
         outputs = self.galvm(pixel_values, **kwargs)
-        standardised = self.regression(stage_statistics(outputs.last_hidden_state, outputs.feature_maps))
+        standardised = self.regression(stage_statistics(outputs))
         means = standardised.new_tensor(self.config.parameter_means)
         deviations = standardised.new_tensor(self.config.parameter_deviations)
         loss = None

@@ -255,9 +255,7 @@ class Fitter:
                 for images in self._stamps.images.split(ENCODED_AT_ONCE):
                     images = images.float() / 255
                     images = augment(images) if view else images
-                    encoded = encoder(images.to(arguments.device))
-                    statistics = stage_statistics(encoded.last_hidden_state, encoded.feature_maps)
-                    parts.append(statistics.float().cpu())
+                    parts.append(stage_statistics(encoder(images.to(arguments.device))).float().cpu())
                     progress.update(len(images))
         self._encoder.cpu()
         return torch.cat(parts).view(views, number, -1).transpose(0, 1).contiguous()

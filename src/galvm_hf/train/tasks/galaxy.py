@@ -27,8 +27,7 @@ class GalaxyTask(Task):
 
     def begin(self, model: GalvmPreTrainedModel, batch: Batch) -> None:
         """Standardise what the head sees as it is when training begins."""
-        outputs = model.galvm(batch["pixel_values"])
-        self.head(model).standardise(stage_statistics(outputs.last_hidden_state, outputs.feature_maps))
+        self.head(model).standardise(stage_statistics(model.galvm(batch["pixel_values"])))
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
         images = samples["pixel_values"]
