@@ -30,6 +30,7 @@ from galvm_hf.evaluation.images import EvaluationImages, load_images
 from galvm_hf.evaluation.probe import split_indices
 from galvm_hf.evaluation.provenance import provenance
 from galvm_hf.files import whole_file
+from galvm_hf.head_galvm import stage_statistics
 from galvm_hf.interfaces.embed import resolve_checkpoint
 
 OURS = "GaLVM"
@@ -55,7 +56,7 @@ class Logits(nn.Module):
         return self.model(images).logits
 
 
-def build(name: str, num_classes: int, checkpoint: str, frozen: bool) -> tuple[nn.Module, list[dict]]:
+def build(name: str, num_classes: int, checkpoint: str, frozen: bool, images: Tensor) -> tuple[nn.Module, list[dict]]:
     """A network and its parameters in groups, each with its `share` of the learning rate.
 
     Args:
@@ -63,6 +64,7 @@ def build(name: str, num_classes: int, checkpoint: str, frozen: bool) -> tuple[n
         num_classes: How many classes it has to tell apart.
         checkpoint: Ours; its classification head is made anew, as it has seen more labels than there are here.
         frozen: Whether our encoder stays as it is.
+        images: The labelled galaxies `[B, C, H, W]`, by which our head is standardised.
     """
     if name != OURS:
         network = timm.create_model(name, num_classes=num_classes)
@@ -72,6 +74,8 @@ def build(name: str, num_classes: int, checkpoint: str, frozen: bool) -> tuple[n
     model = AutoModelForImageClassification.from_config(config)
     model.galvm.load_state_dict(AutoModel.from_pretrained(checkpoint).state_dict())
     model.galvm.requires_grad_(not frozen)
+    with torch.no_grad():
+        model.classifier.standardise(stage_statistics(model.eval().galvm(images)))
     groups = [{"params": list(model.classifier.parameters()), "share": 1.0}]
     if not frozen:
         groups.append({"params": list(model.galvm.parameters()), "share": ENCODER_SHARE})
@@ -160,7 +164,9 @@ def run(
     images, labels = training
     rows = draw_labels(labels, shots, seed)
     torch.manual_seed(seed)
-    network, groups = build(name, int(labels.max()) + 1, resolve_checkpoint(options.model), options.frozen)
+    network, groups = build(
+        name, int(labels.max()) + 1, resolve_checkpoint(options.model), options.frozen, images[rows]
+    )
     start = time.perf_counter()
     train(network, groups, images[rows], torch.from_numpy(labels[rows]), rate, options.steps, options.batch_size, seed)
     score = balanced_accuracy(network, *tested)
