@@ -58,12 +58,13 @@ def test_labels_are_drawn_alike_from_each_class():
 def test_our_encoder_is_the_checkpoints_and_slower_to_change(frozen, tiny_checkpoint):
     from transformers import AutoModel
 
-    network, groups = few_shot.build(few_shot.OURS, 2, str(tiny_checkpoint), frozen)
+    images, labels = torch.rand(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])
+    network, groups = few_shot.build(few_shot.OURS, 2, str(tiny_checkpoint), frozen, images)
+    assert (network.model.classifier.mean != 0).any()
     expected = AutoModel.from_pretrained(tiny_checkpoint).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in network.model.galvm.state_dict().items())
     assert [group["share"] for group in groups] == ([1.0] if frozen else [1.0, few_shot.ENCODER_SHARE])
     before = network.model.galvm.layernorm.weight.clone()
-    images, labels = torch.rand(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])
     few_shot.train(network, groups, images, labels, 1e-3, steps=2, batch=4, seed=0)
     assert torch.equal(before, network.model.galvm.layernorm.weight) == frozen
 
