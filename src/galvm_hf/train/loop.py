@@ -27,15 +27,16 @@ from ..data.stream import GalaxyStream
 from ..image_processing_galvm import GalvmImageProcessor
 from .average import WeightAverage
 from .checkpoints import StateFolder, gather, load_optimizer, optimizer_tensors, scatter
-from .data import Samples, find_sources, interleave, load_held_out, micro_batches, open_training, read_column
-from .few_shot import FewShotProbe, ProbeSettings
+from .data import Samples, find_sources, load_held_out, micro_batches, open_training, read_column
+from .evaluate import Evaluator
+from .few_shot import ProbeSettings
 from .logs import RunLog, scalars
 from .mixing import FixedShares
 from .network import SharedEncoder
 from .release import save_checkpoint_folder
 from .settings import DataSettings, PhaseSettings, RunSettings
 from .tasks import Task
-from .tasks.base import Values, validation_generators
+from .tasks.base import validation_generators
 
 STATE_VERSION = 1
 # What may differ between a run and its continuation.
@@ -88,20 +89,15 @@ class Run:
         set_seed(settings.seed)
         self._configure_tasks()
         self._build(freeze_encoder)
-        size = self.config.image_size
-        self.held_out = {
-            name: load_held_out(
-                task.settings.validation,
-                folder,
-                task.settings.validation_stamps,
-                size,
-                task.columns,
-                self.accelerator.process_index,
-                self.world,
-            )
-            for name, task in tasks.items()
-        }
-        self.probe = probe and FewShotProbe(probe, folder, size, self.accelerator.process_index, self.world)
+        self.evaluator = Evaluator(
+            tasks,
+            folder,
+            self.config.image_size,
+            settings.seed,
+            settings.micro_batch_size,
+            self.accelerator,
+            probe,
+        )
         self.step, self.seconds = 0, 0.0
         self._streams: dict[str, GalaxyStream] = {}
         self._stream_states: dict[str, Any] = {}
@@ -399,11 +395,12 @@ class Run:
         Raises:
             FloatingPointError: If an error is not finite: the step that was just taken may have broken the weights.
         """
-        self.model.eval()
+        whole = self.config.image_size
+        sizes = {
+            name: self._image_size(task, phase) if task.whole_stamps else whole for name, task in self.tasks.items()
+        }
         with self.average.in_place():
-            scores: dict[str, Any] = {name: self._evaluate_task(name, phase) for name in self.tasks}
-            if self.probe:
-                scores["probe"] = self.probe.score(self._embed)
+            scores = self.evaluator.score(self.model, sizes)
         for name in self.tasks:
             if not torch.isfinite(torch.tensor(scores[name]["error"])):
                 raise FloatingPointError(
@@ -412,26 +409,6 @@ class Run:
                 )
         self.shares.update({name: task.shortfall(scores[name]) for name, task in self.tasks.items()})
         return scores
-
-    def _evaluate_task(self, name: str, phase: PhaseSettings) -> dict[str, float]:
-        task, (samples, number) = self.tasks[name], self.held_out[name]
-        image_size = self._image_size(task, phase) if task.whole_stamps else self.config.image_size
-        measured: list[Values] = []
-        for part in micro_batches(samples, self.settings.micro_batch_size):
-            part["pixel_values"] = part["pixel_values"].to(self.device)
-            generators = validation_generators(part["index"].tolist(), self.settings.seed, self.device)
-            batch = task.make_batch(part, image_size, generators)
-            measured.append(self.model(name, batch, evaluate=True))
-        values = {key: torch.cat([part[key] for part in measured]) for key in measured[0]}
-        return task.score({key: self._gathered(value, number) for key, value in values.items()})
-
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
-        batches = images.split(self.settings.micro_batch_size)
-        features = torch.cat([self.model(None, {"pixel_values": batch.to(self.device)}) for batch in batches])
-        return self._gathered(features.float(), self.probe.number)
-
-    def _gathered(self, own: torch.Tensor, number: int) -> torch.Tensor:
-        return interleave(self.accelerator.gather(own.contiguous()).chunk(self.world), number)
 
     def _release(self) -> None:
         """Write the checkpoint that the Auto classes load, with the averaged weights."""
