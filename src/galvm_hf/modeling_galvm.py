@@ -319,7 +319,7 @@ class GalvmBackbone(BackboneMixin, GalvmPreTrainedModel):
         widths = [config.embed_dim * 2**index for index in range(len(config.depths))]
         self.num_features = [config.embed_dim, *widths]
         self.galvm = GalvmModel(config)
-        # the final norm serves the pooled features alone
+        # the final norm serves features and heads alone
         self.galvm.layernorm.requires_grad_(False)
         self.post_init()
 

@@ -1,4 +1,4 @@
-"""The paper's morphology task: classes of galaxies from the pooled features (its section 3.1)."""
+"""The paper's morphology task: a class for each galaxy (its section 3.1)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -18,7 +18,7 @@ SAMPLES = 1024
 
 
 class Parameters(GalaxyTask):
-    """Columns of numbers from the pooled features, by mean squared error of the standardised values.
+    """Columns of numbers, by mean squared error of the standardised values.
 
     A radius is learnt as a share of the side of the image, which is what pixels show: the file's `pixel_scale` and the
     crop of each sample give it.
