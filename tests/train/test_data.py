@@ -70,22 +70,33 @@ def test_training_never_ends_and_each_pass_has_every_stamp_once(simulated):
 
 
 def test_a_column_is_read_without_the_images(simulated, tmp_path):
-    labels = read_column(find_sources(["train/*.parquet"], simulated), "label")
+    labels = read_column(find_sources(["train/*.parquet"], simulated), None, "label")
     samples, _ = load_held_out(DataSettings(["train/*.parquet"]), simulated, 60, 32, ["label"])
     assert labels == samples["label"]
-    assert read_column([str(simulated / "train"), str(simulated / "validation")], "label")[:60] == labels
+    assert read_column([str(simulated / "train"), str(simulated / "validation")], None, "label")[:60] == labels
+
+
+def test_a_column_is_read_as_often_as_a_pass_shows_its_rows(tmp_path):
+    rows = [
+        {"image": {"bytes": b"", "path": None}, "kind": kind, "id": str(row)} for row, kind in enumerate("aaaaaaaab")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "stamps.parquet")
+    sources = [str(tmp_path / "stamps.parquet")]
+    assert read_column(sources, None, "kind") == list("aaaaaaaab")
+    assert read_column(sources, "kind", "kind") == list("aaaaaaaabbb")  # the root of eight, rounded
+    assert read_column(sources, "kind", "id") == [*"01234567", *"888"]
 
 
 def test_columns_that_cannot_be_read_are_told(simulated, tmp_path):
     source = find_sources(["train/*.parquet"], simulated)
     with pytest.raises(UnreadableStampError, match="morphology"):
-        read_column(source, "morphology")
+        read_column(source, None, "morphology")
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "stamps.h5", "w") as file:
         file["images"] = torch.zeros(2, 3, 8, 8).numpy()
         file["label"] = [0, 1]
     with pytest.raises(ValueError, match=r"stamps\.h5.*galvm prepare shards"):
-        read_column([str(tmp_path / "stamps.h5")], "label")
+        read_column([str(tmp_path / "stamps.h5")], None, "label")
 
 
 def test_values_that_are_missing_in_some_batches_alone_are_joined(simulated, tmp_path):
