@@ -159,7 +159,7 @@ class Run:
                 model.activation_checkpointing_enable()
         if settings.compile:
             for model in network.heads:
-                model.compile()
+                model.compile(dynamic=False)  # sizes are few, and inductor fails on symbolic ones
         trained = [weight for weight in network.named_weights().values() if weight.requires_grad]
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimizer]
         options = {"weight_decay": settings.weight_decay} if settings.optimizer == "adamw" else {}
