@@ -32,8 +32,7 @@ def num_statistics(config: GalvmConfig) -> int:
 def stage_statistics(outputs: ModelOutput) -> torch.Tensor:
     """Mean and standard deviation over the tokens of every stage: structure of every scale, and how much it varies.
 
-    The means of the last stage alone are the features. A linear probe on all of these numbers finds a quarter fewer
-    galaxies in the wrong class: early stages know of arms and edges what the last one has no room for.
+    The means of the last stage alone are the features. Early stages know of arms and edges what it has no room for.
 
     Args:
         outputs: Of `GalvmModel`. Its `last_hidden_state`, tokens after the final norm, stands for the last stage.
@@ -52,7 +51,7 @@ class GalvmFeatureHead(nn.Module):
     """The paper's two fully connected layers (its section 3.1), on standardised statistics of all stages.
 
     What all galaxies have in common is much larger than what tells one from another. A head that has to learn that
-    first takes several times as many images to come as far, so it is measured before training begins.
+    first is slow, so it is measured before training begins.
 
     Args:
         config: The sizes.

@@ -69,6 +69,15 @@ def test_training_never_ends_and_each_pass_has_every_stamp_once(simulated):
     assert len(batches[0]["label"]) == 10
 
 
+def test_samples_from_all_over_the_files_are_the_same_at_each_call(simulated):
+    files = DataSettings(["train/*.parquet", "validation/*.parquet"], crop=0.9)
+    drawn = [load_held_out(files, simulated, 20, 32, [], shuffle=True)[0]["id"] for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert {identity.split("-")[0] for identity in drawn[0]} == {"train", "validation"}
+    first = load_held_out(files, simulated, 20, 32, [])[0]["id"]
+    assert {identity.split("-")[0] for identity in first} == {"train"}
+
+
 def test_a_column_is_read_without_the_images(simulated, tmp_path):
     labels = read_column(find_sources(["train/*.parquet"], simulated), None, "label")
     samples, _ = load_held_out(DataSettings(["train/*.parquet"]), simulated, 60, 32, ["label"])

@@ -58,7 +58,14 @@ def open_training(
 
 
 def load_held_out(
-    data: DataSettings, folder: Path, number: int, size: int, columns: Sequence[str], rank: int = 0, world_size: int = 1
+    data: DataSettings,
+    folder: Path,
+    number: int,
+    size: int,
+    columns: Sequence[str],
+    rank: int = 0,
+    world_size: int = 1,
+    shuffle: bool = False,
 ) -> tuple[Samples, int]:
     """This process's part of the first stamps of some files, as they are, in memory.
 
@@ -73,6 +80,8 @@ def load_held_out(
         columns: Columns to deliver with each.
         rank: Number of this process.
         world_size: How many there are.
+        shuffle: Whether they come from all over the files, in an order that is always the same, and not the first ones:
+            files are often sorted by class, or each of another kind.
 
     Returns:
         A batch of `GalaxyStream`, `pixel_values` `[N, 3, size, size]` and the rest; and how many there are in all.
@@ -83,7 +92,7 @@ def load_held_out(
         size=size,
         crop=data.crop,
         columns=columns,
-        shuffle=False,
+        shuffle=shuffle,
         rank=0,
         world_size=1,
     )

@@ -36,7 +36,7 @@ from .network import SharedEncoder
 from .release import save_checkpoint_folder
 from .settings import DataSettings, PhaseSettings, RunSettings
 from .tasks import Task
-from .tasks.base import validation_generators
+from .tasks.base import Batch, validation_generators
 
 STATE_VERSION = 1
 # What may differ between a run and its continuation.
@@ -118,9 +118,9 @@ class Run:
         return sorted({column for task in self.tasks.values() if task.settings.data == data for column in task.columns})
 
     def _draw(self, task: Task, number: int) -> Samples:
-        """So many samples of what a task is trained on, the same on every process."""
+        """So many samples from all over what a task is trained on, the same on every process."""
         data = self.data[task.settings.data]
-        return load_held_out(data, self.folder, number, self.config.image_size, task.columns)[0]
+        return load_held_out(data, self.folder, number, self.config.image_size, task.columns, shuffle=True)[0]
 
     def _configure_tasks(self) -> None:
         for task in self.tasks.values():
@@ -136,10 +136,12 @@ class Run:
             model = network.models[name]
             own = {key for key in model.state_dict() if not key.startswith(f"{model.base_model_prefix}.")}
             if own & missing:
-                samples = self._draw(task, FIRST_SAMPLES)
-                generators = validation_generators(samples["index"].tolist(), self.settings.seed, torch.device("cpu"))
-                image_size = self._image_size(task, self.settings.phases[0])
-                task.begin(model, task.make_batch(samples, image_size, generators))
+                task.begin(model, partial(self._first_batch, task))
+
+    def _first_batch(self, task: Task) -> Batch:
+        samples = self._draw(task, FIRST_SAMPLES)
+        generators = validation_generators(samples["index"].tolist(), self.settings.seed, torch.device("cpu"))
+        return task.make_batch(samples, self._image_size(task, self.settings.phases[0]), generators)
 
     def _build(self, freeze_encoder: bool) -> None:
         """The network, its optimizer and the running average; with the weights of `start_from`."""

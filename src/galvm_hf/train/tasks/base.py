@@ -87,12 +87,12 @@ class Task(ABC):
             draw: Gives so many samples of them, or all if there are fewer.
         """
 
-    def begin(self, model: GalvmPreTrainedModel, batch: Batch) -> None:  # noqa: B027
+    def begin(self, model: GalvmPreTrainedModel, draw: Callable[[], Batch]) -> None:  # noqa: B027
         """Prepare a head that starts from random weights.
 
         Args:
             model: The head on its encoder.
-            batch: Of the training set, without a gradient.
+            draw: Gives a batch of the training set.
         """
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """What tasks about whole galaxies have in common: they see all of a stamp, and their head is standardised."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -25,9 +25,9 @@ class GalaxyTask(Task):
     def labels(self, samples: Samples) -> torch.Tensor:
         """The true answers, `[B, ...]`."""
 
-    def begin(self, model: GalvmPreTrainedModel, batch: Batch) -> None:
+    def begin(self, model: GalvmPreTrainedModel, draw: Callable[[], Batch]) -> None:
         """Standardise what the head sees as it is when training begins."""
-        self.head(model).standardise(stage_statistics(model.galvm(batch["pixel_values"])))
+        self.head(model).standardise(stage_statistics(model.galvm(draw()["pixel_values"])))
 
     def make_batch(self, samples: Samples, image_size: int, generators: Sequence[torch.Generator]) -> Batch:
         images = samples["pixel_values"]
