@@ -124,6 +124,27 @@ def classification(
         _show(measure_classification_of_files(setting, label, plot), out)
 
 
+@evaluate_app.command()
+def detection(
+    data: Annotated[Path, typer.Option(help="Folder of fields with annotations.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for detection.json and the figures.")],
+    model: Annotated[list[str], typer.Option(help="Detector; may be given several times.")],
+    device: DeviceOption = "auto",
+) -> None:
+    """Average precision (COCO) of lens detectors on the same fields, completeness and false alarms, with figures.
+
+    Completeness and false alarms need simulated fields, whose catalogues say what each lens is.
+
+    Examples:
+
+        galvm evaluate detection --data simulated-test --model runs/lens/checkpoint --model runs/resnet50/checkpoint --out results
+    """
+    with plain_errors():
+        from .measure_detection import measure_detectors
+
+        _show(measure_detectors(model, data, out, device), out / "detection.json")
+
+
 def _crop(text: str) -> float | str:
     if text == "adaptive":
         return text
