@@ -40,6 +40,7 @@ class Field:
             not state), float32 [3, h, w], or of a picture uint8 [h, w, 3], red first.
         wcs: Celestial `astropy.wcs.WCS` of the H x W grid, or `None`.
         pixel_scale: Arcseconds per pixel, or `None`.
+        simulated: Whether its header says that it is (SIMULATD), as `galvm simulate` writes it.
     """
 
     source: Path
@@ -48,6 +49,7 @@ class Field:
     read: Callable[[slice, slice], np.ndarray]
     wcs: Any = None
     pixel_scale: float | None = None
+    simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class _Plane:
         units: Of the flux, "nanomaggy" where it can be converted, or `None`.
         wcs: Celestial WCS, or `None`.
         pixel_scale: Arcseconds per pixel, or `None`.
+        simulated: As in `Field`.
         place: As in `UnreadableStampError`.
     """
 
@@ -80,6 +83,7 @@ class _Plane:
     units: str | None
     wcs: Any
     pixel_scale: float | None
+    simulated: bool
     place: str
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
@@ -142,7 +146,7 @@ def open_field(path: str | Path) -> Iterator[Field]:
             return np.stack([plane.read(rows, columns) for plane in chosen])
 
         first = chosen[0]
-        yield Field(path, first.shape, DEFAULT_BANDS, read, first.wcs, first.pixel_scale)
+        yield Field(path, first.shape, DEFAULT_BANDS, read, first.wcs, first.pixel_scale, first.simulated)
 
 
 def _find_bands(path: Path, unpacked: Path) -> list[_Plane]:
@@ -238,7 +242,8 @@ def _describe(
     if in_cube:
         check_bands(bands, shape[0], place)
     step = dtype.itemsize * shape[-2] * shape[-1]
-    common = (dtype, tuple(shape[-2:]), scaling, *flux_units(header, place), *celestial_wcs(header, place), place)
+    sky = *flux_units(header, place), *celestial_wcs(header, place), bool(header.get("SIMULATD"))
+    common = (dtype, tuple(shape[-2:]), scaling, *sky, place)
     return [_Plane(band, in_cube, path, offset + index * step, *common) for index, band in enumerate(bands)]
 
 

@@ -1,0 +1,173 @@
+"""Look for lenses in a field, tile by tile."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..data.readers.fields import Field
+from ..data.stamp import UnreadableStampError
+from .merge import Detection, merge_detections
+from .tiles import Tile, plan_tiles
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model that finds objects, with its image processor.
+
+    Attributes:
+        model: An `AutoModelForObjectDetection` with masks, in evaluation mode, on `device`.
+        image_processor: The checkpoint's `GalvmImageProcessor`.
+        device: Where the model is.
+        threshold: Scores from which on a detection counts.
+    """
+
+    model: Any
+    image_processor: Any
+    device: Any
+    threshold: float = 0.5
+
+    def prepare(self, windows: Sequence[np.ndarray], bands: tuple[str, ...] | None) -> Any:
+        """Display images [B, 3, H, W] in [0, 1] of windows of one size, flux [3, H, W] or pictures [H, W, 3]."""
+        options = {"do_adaptive_crop": False, "do_resize": False, "return_tensors": "pt"}
+        return self.image_processor(list(windows), bands=bands, **options)["pixel_values"]
+
+    def run(self, pixel_values: Any) -> Any:
+        """The model's output for display images, once it is there."""
+        import torch
+
+        with torch.inference_mode():
+            outputs = self.model(pixel_values.to(self.device, self.model.dtype))
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
+        return outputs
+
+    def read(self, outputs: Any, size: tuple[int, int], number: int) -> list[dict[str, Any]]:
+        """`scores` [n], `labels` [n], `boxes` [n, 4] and `masks` [n, H, W] of each of `number` images of a size."""
+        return self.image_processor.post_process_instance_segmentation(
+            outputs, threshold=self.threshold, target_sizes=[size] * number
+        )
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found, and what it took.
+
+    Attributes:
+        detections: Best score first.
+        tiles: How many tiles the field has.
+        skipped: How many of them have no pixel that is finite in every band.
+        megapixels: Of the field.
+        seconds: From the first window to the last detection.
+        network_seconds: How much of that the network took.
+    """
+
+    detections: list[Detection]
+    tiles: int
+    skipped: int
+    megapixels: float
+    seconds: float
+    network_seconds: float
+
+    @property
+    def outside(self) -> float:
+        """Share of the time that the network did not take."""
+        return 1 - self.network_seconds / self.seconds
+
+
+def search_field(field: Field, detector: Detector, side: int = 512, overlap: int = 64, batch_size: int = 4) -> Search:
+    """Find the lenses of a field.
+
+    While the network looks at some tiles, a thread reads the next ones. What is kept of a tile are the boxes and masks
+    of its detections, so that memory is a matter of the tiles' size and number at a time.
+
+    Args:
+        field: From `open_field`.
+        detector: What to find them with.
+        side: Height and width of a tile in pixels.
+        overlap: Pixels that neighbouring tiles share at least: no less than the largest lens.
+        batch_size: Tiles per forward pass.
+
+    Raises:
+        UnreadableStampError: If the field has no pixel that is finite in every band.
+        ValueError: If the overlap does not fit the tiles.
+    """
+    from tqdm import tqdm
+
+    tiles = plan_tiles(field.shape, side, overlap)
+    batches = [tiles[first : first + batch_size] for first in range(0, len(tiles), batch_size)]
+    found, skipped, network_seconds, started = [], 0, 0.0, time.perf_counter()
+    with tqdm(total=len(tiles), unit="tile", disable=None) as progress:
+        for batch, (looked_at, seen, pixel_values) in _one_ahead(partial(_load, field, detector), batches):
+            skipped += len(batch) - len(looked_at)
+            if looked_at:
+                began = time.perf_counter()
+                outputs = detector.run(pixel_values)
+                network_seconds += time.perf_counter() - began
+                results = detector.read(outputs, (batch[0].height, batch[0].width), len(looked_at))
+                for tile, visible, result in zip(looked_at, seen, results, strict=True):
+                    found += _place(result, tile, visible, field.shape)
+            progress.update(len(batch))
+            speed = progress.n * batch[0].height * batch[0].width / 1e6 / (time.perf_counter() - started)
+            progress.set_postfix_str(f"{speed:.2f} Mpx/s, {len(found)} found", refresh=False)
+    if skipped == len(tiles):
+        raise UnreadableStampError(field.source, "has no pixel that is finite in every band", "Leave it out")
+    detections = merge_detections(found, tiles)
+    seconds = time.perf_counter() - started
+    return Search(detections, len(tiles), skipped, np.prod(field.shape) / 1e6, seconds, network_seconds)
+
+
+def _load(
+    field: Field, detector: Detector, tiles: Sequence[Tile]
+) -> tuple[tuple[Tile, ...], tuple[np.ndarray, ...], Any]:
+    """The tiles that show anything, where they do, bool [H, W] each, and their display images [B, 3, H, W]."""
+    shown = []
+    for tile in tiles:
+        window = field.read(tile.rows, tile.columns)
+        visible = np.ones(window.shape[:2], bool) if field.bands is None else np.isfinite(window).all(axis=0)
+        if visible.any():
+            shown.append((tile, visible, window))
+    if not shown:
+        return (), (), None
+    looked_at, seen, windows = zip(*shown, strict=True)
+    return looked_at, seen, detector.prepare(windows, field.bands)
+
+
+def _place(
+    result: dict[str, Any], tile: Tile, visible: np.ndarray, field_shape: tuple[int, int]
+) -> Iterator[Detection]:
+    """The detections of a tile in the field's pixels, but for those that lie where nothing is seen."""
+    boxes, scores = (result[name].float().cpu().numpy() for name in ("boxes", "scores"))
+    height, width = field_shape
+    # an edge of the tile that is the field's cuts nothing
+    open_edges = tile.left == 0, tile.top == 0, tile.columns.stop == width, tile.rows.stop == height
+    for box, score, mask in zip(boxes, scores, result["masks"], strict=True):
+        x0, y0 = np.floor(box[:2]).astype(int).clip(0)
+        x1, y1 = np.ceil(box[2:]).astype(int).clip(max=(tile.width, tile.height))
+        if not visible[y0:y1, x0:x1].any():
+            continue
+        to_edges = box[0], box[1], tile.width - box[2], tile.height - box[3]
+        margin = min(np.where(open_edges, np.inf, to_edges))
+        pixels = mask[y0:y1, x0:x1].cpu().numpy().copy()
+        origin = tile.box[[0, 1, 0, 1]]
+        corner = (int(x0) + tile.left, int(y0) + tile.top)
+        yield Detection(box.astype(float) + origin, float(score), pixels, corner, tile.number, float(margin))
+
+
+def _one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+    """Each item with what a function makes of it, while a thread works on the next one."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = None
+        for item in items:
+            following = item, pool.submit(function, item)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
