@@ -101,7 +101,10 @@ def write_catalogue(table: Any, path: Path) -> None:
     if kind == "fits":
         from astropy.io import fits
 
-        write_fits(path, [fits.PrimaryHDU(), fits.table_to_hdu(table)])
+        hdu = fits.table_to_hdu(table)
+        for number, name in enumerate(table.colnames, 1):  # as TOPCAT reads them
+            hdu.header[f"TCOMM{number}"] = table[name].description
+        write_fits(path, [fits.PrimaryHDU(), hdu])
         return
     with whole_file(path) as temporary:
         table.write(temporary, format=kind)
