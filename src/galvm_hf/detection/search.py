@@ -1,5 +1,6 @@
 """Look for lenses in a field, tile by tile."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,7 @@ class Search:
         megapixels: Of the field.
         seconds: From the first window to the last detection.
         network_seconds: How much of that the network took.
+        reading_seconds: How long a thread read and stretched windows, most of it while the network ran.
     """
 
     detections: list[Detection]
@@ -74,6 +76,7 @@ class Search:
     megapixels: float
     seconds: float
     network_seconds: float
+    reading_seconds: float
 
     @property
     def outside(self) -> float:
@@ -102,41 +105,57 @@ def search_field(field: Field, detector: Detector, side: int = 512, overlap: int
 
     tiles = plan_tiles(field.shape, side, overlap)
     batches = [tiles[first : first + batch_size] for first in range(0, len(tiles), batch_size)]
-    found, skipped, network_seconds, started = [], 0, 0.0, time.perf_counter()
+    megapixels, started = math.prod(field.shape) / 1e6, time.perf_counter()
+    found, seen, network_seconds, reading_seconds = [], 0, 0.0, 0.0
     with tqdm(total=len(tiles), unit="tile", disable=None) as progress:
-        for batch, (looked_at, seen, pixel_values) in _one_ahead(partial(_load, field, detector), batches):
-            skipped += len(batch) - len(looked_at)
-            if looked_at:
+        for batch, looks in zip(batches, _one_ahead(partial(_look, field, detector), batches), strict=True):
+            if looks.tiles:
                 began = time.perf_counter()
-                outputs = detector.run(pixel_values)
+                outputs = detector.run(looks.pixel_values)
                 network_seconds += time.perf_counter() - began
-                results = detector.read(outputs, (batch[0].height, batch[0].width), len(looked_at))
-                for tile, visible, result in zip(looked_at, seen, results, strict=True):
+                results = detector.read(outputs, (batch[0].height, batch[0].width), len(looks.tiles))
+                for tile, visible, result in zip(looks.tiles, looks.visible, results, strict=True):
                     found += _place(result, tile, visible, field.shape)
+            seen += len(looks.tiles)
+            reading_seconds += looks.seconds
             progress.update(len(batch))
-            speed = progress.n * batch[0].height * batch[0].width / 1e6 / (time.perf_counter() - started)
+            speed = megapixels * progress.n / len(tiles) / (time.perf_counter() - started)
             progress.set_postfix_str(f"{speed:.2f} Mpx/s, {len(found)} found", refresh=False)
-    if skipped == len(tiles):
+    if not seen:
         raise UnreadableStampError(field.source, "has no pixel that is finite in every band", "Leave it out")
     detections = merge_detections(found, tiles)
     seconds = time.perf_counter() - started
-    return Search(detections, len(tiles), skipped, np.prod(field.shape) / 1e6, seconds, network_seconds)
+    return Search(detections, len(tiles), len(tiles) - seen, megapixels, seconds, network_seconds, reading_seconds)
 
 
-def _load(
-    field: Field, detector: Detector, tiles: Sequence[Tile]
-) -> tuple[tuple[Tile, ...], tuple[np.ndarray, ...], Any]:
-    """The tiles that show anything, where they do, bool [H, W] each, and their display images [B, 3, H, W]."""
-    shown = []
+@dataclass(frozen=True)
+class _Looks:
+    """Some tiles as the network sees them.
+
+    Attributes:
+        tiles: Those that show anything.
+        visible: Where they do, bool [H, W] each.
+        pixel_values: Their display images [B, 3, H, W], `None` without any.
+        seconds: What making them took.
+    """
+
+    tiles: list[Tile]
+    visible: list[np.ndarray]
+    pixel_values: Any
+    seconds: float
+
+
+def _look(field: Field, detector: Detector, tiles: Sequence[Tile]) -> _Looks:
+    started, shown, visible, windows = time.perf_counter(), [], [], []
     for tile in tiles:
         window = field.read(tile.rows, tile.columns)
-        visible = np.ones(window.shape[:2], bool) if field.bands is None else np.isfinite(window).all(axis=0)
-        if visible.any():
-            shown.append((tile, visible, window))
-    if not shown:
-        return (), (), None
-    looked_at, seen, windows = zip(*shown, strict=True)
-    return looked_at, seen, detector.prepare(windows, field.bands)
+        finite = np.ones(window.shape[:2], bool) if field.bands is None else np.isfinite(window).all(axis=0)
+        if finite.any():
+            shown.append(tile)
+            visible.append(finite)
+            windows.append(window)
+    pixel_values = detector.prepare(windows, field.bands) if windows else None
+    return _Looks(shown, visible, pixel_values, time.perf_counter() - started)
 
 
 def _place(
@@ -160,14 +179,14 @@ def _place(
         yield Detection(box.astype(float) + origin, float(score), pixels, corner, tile.number, float(margin))
 
 
-def _one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
-    """Each item with what a function makes of it, while a thread works on the next one."""
+def _one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What a function makes of each item, while a thread works on the next one."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting = None
         for item in items:
-            following = item, pool.submit(function, item)
+            following = pool.submit(function, item)
             if waiting is not None:
-                yield waiting[0], waiting[1].result()
+                yield waiting.result()
             waiting = following
         if waiting is not None:
-            yield waiting[0], waiting[1].result()
+            yield waiting.result()

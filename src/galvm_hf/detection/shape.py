@@ -20,6 +20,7 @@ def einstein_radius(box: np.ndarray, mask: np.ndarray, corner: tuple[int, int]) 
     """Estimate of the Einstein radius in pixels: how far the ridge of the arcs is from the middle, on average.
 
     Every pixel of the mask counts by its distance from the mask's edge, so that the middle line of the arcs does most.
+    Where arcs blend to a disc that is half the disc's radius, and again about the Einstein radius.
 
     Args:
         box: x0, y0, x1, y1 in the field.

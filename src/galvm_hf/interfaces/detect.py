@@ -169,8 +169,8 @@ def _picture(detection: Any, field: Any, detector: Any) -> Any:
     across, down = detection.corner[0] - left, detection.corner[1] - top
     mask[down : down + detection.mask.shape[0], across : across + detection.mask.shape[1]] = detection.mask
     picture = cv2.resize(picture, (PICTURE_SIDE, PICTURE_SIDE), interpolation=cv2.INTER_CUBIC)
-    mask = cv2.resize(mask, (PICTURE_SIDE, PICTURE_SIDE), interpolation=cv2.INTER_NEAREST)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    mask = cv2.resize(mask * 255, (PICTURE_SIDE, PICTURE_SIDE), interpolation=cv2.INTER_LINEAR)
+    outlines, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outlines, -1, CONTOUR, 1, cv2.LINE_AA)
     # the rows of FITS go up, as north mostly does; those of a picture go down
     return Image.fromarray(picture if field.bands is None else picture[::-1])
