@@ -3,10 +3,10 @@
     python benchmarks/detect.py --size 10000
     python benchmarks/detect.py --size 2000 --untrained
 
-A simulated field of that many pixels a side is written block by block, four different blocks of 1,000 px again and again,
-and searched by what `galvm detect` calls, in a process of its own. Memory is that process's peak (Linux only), all
-libraries included. The next tiles are read by a thread while the network runs: its time is given too, in case both share
-their cores. `--untrained` searches with random weights where there is no checkpoint; its detections mean nothing.
+A simulated field of that many pixels a side is written block by block, four different blocks of 1,000 px again and
+again, and searched by what `galvm detect` calls, in a process of its own. Memory is that process's peak (Linux only),
+all libraries included. The next tiles are read by a thread while the network runs: its time is given too, as both may
+share their cores. `--untrained` searches with random weights where there is no checkpoint; its detections mean nothing.
 """
 
 import argparse

@@ -1,13 +1,16 @@
 """Planted lenses and a detector that finds them: red blobs, which nothing else in the field is."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import torch
+from transformers.utils import ModelOutput
 
 from galvm_hf.detection import Detector
 from galvm_hf.image_processing_galvm import GalvmImageProcessor
+from galvm_hf.modeling_galvm import GalvmPreTrainedModel
 
 PIXEL_SCALE = 0.262
 SIGMA = 4.0  # px of a blob
@@ -87,3 +90,36 @@ class BlobProcessor(GalvmImageProcessor):
 
 def blob_detector(threshold=0.5):
     return Detector(BlobModel().eval(), BlobProcessor(), torch.device("cpu"), threshold)
+
+
+@dataclass
+class BlobOutput(ModelOutput):
+    """As detectors of transformers have it, and masks on a grid over the box."""
+
+    logits: torch.Tensor | None = None
+    pred_boxes: torch.Tensor | None = None
+    pred_masks: torch.Tensor | None = None
+
+
+class BlobDetector(GalvmPreTrainedModel):
+    """`BlobModel` as a model of transformers: the same blobs, as `GalvmForLensDetection` gives what it finds."""
+
+    slots = 8
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.scale = torch.nn.Parameter(torch.ones(1))  # a pipeline asks for the dtype of the weights
+        self.post_init()
+
+    def forward(self, pixel_values, **kwargs):
+        number, (height, width) = len(pixel_values), pixel_values.shape[-2:]
+        logits = torch.full((number, self.slots, 1), -10.0)
+        boxes, masks = torch.zeros(number, self.slots, 4), torch.zeros(number, self.slots, 28, 28)
+        for row, blobs in enumerate(BlobModel()(pixel_values).found):
+            for slot, ((x, y, across, down), mask) in enumerate(blobs):
+                logits[row, slot] = 1 + slot
+                centre = [(x + across / 2) / width, (y + down / 2) / height]
+                boxes[row, slot] = torch.tensor([*centre, across / width, down / height])
+                inside = mask[y : y + down, x : x + across].astype(np.float32)
+                masks[row, slot] = torch.from_numpy(cv2.resize(inside, (28, 28), interpolation=cv2.INTER_LINEAR))
+        return BlobOutput(logits=logits, pred_boxes=boxes, pred_masks=masks)

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageToImage, AutoModelForMaskedImageModeling, AutoModelForObjectDetection
 from transformers.image_utils import load_image
+from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.image_classification import ImageClassificationPipeline
@@ -203,9 +204,8 @@ class LensDetectionPipeline(_FrameInputs, Pipeline):
 
     def postprocess(self, model_outputs: Any, threshold: float = 0.5) -> list[dict[str, Any]]:
         """Detections of one image as plain values."""
-        sizes = model_outputs.pop("target_size").tolist()
         (found,) = self.image_processor.post_process_instance_segmentation(
-            model_outputs, threshold=threshold, target_sizes=sizes
+            model_outputs, threshold=threshold, target_sizes=model_outputs["target_size"]
         )
         boxes = found["boxes"].round().int().tolist()
         return [
@@ -265,6 +265,10 @@ class GalaxyObjectDetectionPipeline(_FrameInputs, _FluxInputs, ObjectDetectionPi
 
     _stock = ObjectDetectionPipeline
     _load_tokenizer = ObjectDetectionPipeline._load_tokenizer
+
+    def check_model_type(self, supported_models: Any) -> None:
+        """The stock pipeline checks against a copy of the list, which loses the classes that were registered."""
+        super().check_model_type(MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES)
 
 
 def register_pipelines() -> None:
