@@ -79,13 +79,13 @@ def true_detections(field: SimulatedField) -> list[Detection]:
 def find_detections(field: SimulatedField, detector: object) -> list[Detection]:
     from astropy.io import fits
 
-    from galvm_hf.data.readers.fields import open_field
+    from galvm_hf.data.readers.wide_fields import open_wide_field
     from galvm_hf.detection import search_field
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "field.fits"
         fits.PrimaryHDU(field.flux.numpy()).writeto(path)
-        with open_field(path) as opened:
+        with open_wide_field(path) as opened:
             return search_field(opened, detector).detections
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planted import empty_field, field_header, write_field
 
-from galvm_hf.data.readers.fields import open_field
+from galvm_hf.data.readers.wide_fields import open_wide_field
 from galvm_hf.detection import Detection, make_catalogue, write_catalogue, write_regions
 
 Table = pytest.importorskip("astropy.table").Table
@@ -21,7 +21,7 @@ ABOUT = {"FIELD": "field.fits", "MODEL": "stub", "THRESHLD": 0.5, "TILE": 512}
 
 @pytest.fixture
 def field(tmp_path):
-    with open_field(write_field(tmp_path / "field.fits", empty_field(SHAPE), angle=20)) as field:
+    with open_wide_field(write_field(tmp_path / "field.fits", empty_field(SHAPE), angle=20)) as field:
         yield field
 
 
@@ -72,7 +72,7 @@ def test_values_are_those_of_box_mask_and_wcs(field, detections):
 
 def test_positions_are_icrs_whatever_the_frame_of_the_image(detections, tmp_path):
     header = {"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRVAL1": 120.0, "CRVAL2": -30.0}
-    with open_field(write_field(tmp_path / "galactic.fits", empty_field(SHAPE), **header)) as field:
+    with open_wide_field(write_field(tmp_path / "galactic.fits", empty_field(SHAPE), **header)) as field:
         table = make_catalogue(detections, field, ABOUT)
         galactic = field.wcs.pixel_to_world(table["x"], table["y"])
     assert galactic.name == "galactic"
@@ -106,7 +106,7 @@ def test_regions_of_a_picture_count_pixels_from_one(detections, tmp_path):
     from PIL import Image
 
     Image.new("RGB", SHAPE[::-1]).save(tmp_path / "field.png")
-    with open_field(tmp_path / "field.png") as field:
+    with open_wide_field(tmp_path / "field.png") as field:
         write_regions(make_catalogue(detections, field, ABOUT), field, tmp_path / "lenses.reg")
     lines = (tmp_path / "lenses.reg").read_text().splitlines()
     # the first pixel's centre is 1, 1 and its outer corner 0.5, 0.5

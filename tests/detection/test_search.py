@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from planted import blob_detector, empty_field, field_header, plant, write_field
 
-from galvm_hf.data.readers.fields import open_field
+from galvm_hf.data.readers.wide_fields import open_wide_field
 from galvm_hf.data.stamp import UnreadableStampError
 from galvm_hf.detection import make_catalogue, search_field
 
@@ -31,7 +31,7 @@ PLACES = {
 
 
 def search(path, side=SIDE, overlap=OVERLAP, **options):
-    with open_field(path) as field:
+    with open_wide_field(path) as field:
         found = search_field(field, blob_detector(), side, overlap, **options)
         return found, make_catalogue(found.detections, field, {})
 
@@ -118,7 +118,7 @@ def test_what_is_found_where_nothing_is_seen_goes(tmp_path):
         return stock(images, *arguments, **options)
 
     processor.preprocess = fill
-    with open_field(write_field(tmp_path / "field.fits", flux)) as field:
+    with open_wide_field(write_field(tmp_path / "field.fits", flux)) as field:
         assert not search_field(field, replace(detector, image_processor=processor), 128, 0).detections
 
 
@@ -156,7 +156,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from planted import blob_detector, field_header
 from astropy.io import fits
-from galvm_hf.data.readers.fields import open_field
+from galvm_hf.data.readers.wide_fields import open_wide_field
 from galvm_hf.detection import search_field
 peaks = []
 for side in (1000, 4000):
@@ -166,7 +166,7 @@ for side in (1000, 4000):
     path.write_bytes(header.tostring().encode())
     with path.open("r+b") as stream:
         stream.truncate(len(header.tostring()) + -(-12 * side**2 // 2880) * 2880)
-    with open_field(path) as field:
+    with open_wide_field(path) as field:
         search_field(field, blob_detector())
     peaks.append(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]))
 print(peaks[1] - peaks[0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.fits_files import write_fits
-from ..data.readers.fields import Field
+from ..data.readers.wide_fields import WideField
 from ..files import whole_file
 from .merge import Detection
 from .shape import EINSTEIN_RADIUS_SCATTER, box_centre, einstein_radius
@@ -40,7 +40,7 @@ COLUMNS = {
 }
 
 
-def make_catalogue(detections: Sequence[Detection], field: Field, about: Mapping[str, Any]) -> Any:
+def make_catalogue(detections: Sequence[Detection], field: WideField, about: Mapping[str, Any]) -> Any:
     """A row for each detection, in their order, as an `astropy.table.Table` with units and descriptions.
 
     Without a WCS there are no `ra` and `dec`, without a pixel scale nothing in arcseconds.

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ..data.readers.fields import Field
+from ..data.readers.wide_fields import WideField
 from ..files import whole_file
 
 HEADER = '# Region file format: DS9 version 4.1\nglobal color=magenta width=2 font="helvetica 12 normal roman"\n'
 
 
-def write_regions(table: Any, field: Field, path: Path) -> None:
+def write_regions(table: Any, field: WideField, path: Path) -> None:
     """Write the boxes of a catalogue in DS9's text format, each labelled with its number and score.
 
     On the sky boxes are polygons, right for an image turned or mirrored in any way. Without a WCS they are in the

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..data.readers.fields import Field
+from ..data.readers.wide_fields import WideField
 from ..data.stamp import UnreadableStampError
 from .merge import Detection, merge_detections
 from .tiles import Tile, plan_tiles
@@ -84,14 +84,16 @@ class Search:
         return 1 - self.network_seconds / self.seconds
 
 
-def search_field(field: Field, detector: Detector, side: int = 512, overlap: int = 64, batch_size: int = 4) -> Search:
+def search_field(
+    field: WideField, detector: Detector, side: int = 512, overlap: int = 64, batch_size: int = 4
+) -> Search:
     """Find the lenses of a field.
 
     While the network looks at some tiles, a thread reads the next ones. What is kept of a tile are the boxes and masks
     of its detections, so that memory is a matter of the tiles' size and number at a time.
 
     Args:
-        field: From `open_field`.
+        field: From `open_wide_field`.
         detector: What to find them with.
         side: Height and width of a tile in pixels.
         overlap: Pixels that neighbouring tiles share at least: no less than the largest lens.
@@ -145,7 +147,7 @@ class _Looks:
     seconds: float
 
 
-def _look(field: Field, detector: Detector, tiles: Sequence[Tile]) -> _Looks:
+def _look(field: WideField, detector: Detector, tiles: Sequence[Tile]) -> _Looks:
     started, shown, visible, windows = time.perf_counter(), [], [], []
     for tile in tiles:
         window = field.read(tile.rows, tile.columns)

@@ -87,7 +87,7 @@ def detect_lenses(
     """Search a field and write its catalogue, regions and gallery.
 
     Args:
-        path: Of the field, as `open_field` takes it.
+        path: Of the field, as `open_wide_field` takes it.
         out: The catalogue; regions and gallery get its name.
         detector: From `load_detector`.
         model_name: Recorded in the catalogue.
@@ -103,10 +103,10 @@ def detect_lenses(
         ValueError: If the suffix of `out` stands for no format, or the overlap does not fit the tiles.
     """
     from .. import __version__
-    from ..data.readers.fields import open_field
+    from ..data.readers.wide_fields import open_wide_field
     from ..detection import make_catalogue, search_field, write_catalogue, write_regions
 
-    with open_field(path) as field:
+    with open_wide_field(path) as field:
         search = search_field(field, detector, side, overlap, batch_size)
         about = {"FIELD": path.name, "MODEL": model_name, "THRESHLD": detector.threshold, "TILE": side}
         about |= {"OVERLAP": overlap, "GALVM": __version__}

@@ -29,7 +29,7 @@ STRIP_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Field:
+class WideField:
     """A wide image that stays in its file.
 
     Attributes:
@@ -57,8 +57,7 @@ class _Plane:
     """One band, uncompressed in a file.
 
     Attributes:
-        band: Its name, or `None`.
-        in_cube: Whether it is part of an image cube.
+        band: Its name; `None` of an image that names none.
         path: The file, or where it was decompressed to.
         offset: Bytes before the first pixel.
         dtype: Of the pixels in the file.
@@ -68,12 +67,11 @@ class _Plane:
         units: Of the flux, "nanomaggy" where it can be converted, or `None`.
         wcs: Celestial WCS, or `None`.
         pixel_scale: Arcseconds per pixel, or `None`.
-        simulated: As in `Field`.
+        simulated: As in `WideField`.
         place: As in `UnreadableStampError`.
     """
 
     band: str | None
-    in_cube: bool
     path: Path
     offset: int
     dtype: np.dtype
@@ -106,7 +104,7 @@ class _Plane:
 
 
 @contextmanager
-def open_field(path: str | Path) -> Iterator[Field]:
+def open_wide_field(path: str | Path) -> Iterator[WideField]:
     """Open a field to read windows of it.
 
     FITS has the bands g, r and z as `read_fits` finds them: in a cube, in an extension each, or, with `{band}` in the
@@ -119,13 +117,12 @@ def open_field(path: str | Path) -> Iterator[Field]:
         ImportError: If astropy is not installed.
     """
     path = Path(path)
-    if BAND_FIELD not in path.name:
-        check_file(path)
     if path.name.lower().endswith(PICTURE_SUFFIXES):
         picture = read_stamp(path).pixels
-        yield Field(path, picture.shape[:2], None, lambda rows, columns: picture[rows, columns])
+        yield WideField(path, picture.shape[:2], None, lambda rows, columns: picture[rows, columns])
         return
     if not path.name.lower().endswith(FITS_SUFFIXES):
+        check_file(path)
         raise UnreadableStampError(
             path,
             "is no field of a known kind",
@@ -146,42 +143,29 @@ def open_field(path: str | Path) -> Iterator[Field]:
             return np.stack([plane.read(rows, columns) for plane in chosen])
 
         first = chosen[0]
-        yield Field(path, first.shape, DEFAULT_BANDS, read, first.wcs, first.pixel_scale, first.simulated)
+        yield WideField(path, first.shape, DEFAULT_BANDS, read, first.wcs, first.pixel_scale, first.simulated)
 
 
 def _find_bands(path: Path, unpacked: Path) -> list[_Plane]:
     """The bands of a field, in the order of the file."""
-    if BAND_FIELD in path.name:
-        files = find_band_files(path)
-        if not files:
-            raise UnreadableStampError(path, "stands for no file", "Check the spelling of the path")
-        return [_open_band_file(file, band, unpacked) for band, file in files.items() if band in DEFAULT_BANDS]
-    planes = [plane for plane in _open_planes(path, unpacked) if plane.band is not None]
-    if not planes:
-        raise UnreadableStampError(
-            path,
-            "holds no image cube, and no image that names its band",
-            f"Stack the bands to one image [3, H, W], name each by EXTNAME, or give name-{BAND_FIELD}.fits",
-        )
-    check_bands([plane.band for plane in planes], len(planes), path)
-    return planes
+    if BAND_FIELD not in path.name:
+        planes = _open_planes(path, unpacked)
+        check_bands([plane.band for plane in planes], len(planes), path)
+        return planes
+    files = find_band_files(path)
+    if not files:
+        raise UnreadableStampError(path, "stands for no file", "Check the spelling of the path")
+    return [plane for band in DEFAULT_BANDS if band in files for plane in _open_planes(files[band], unpacked, band)]
 
 
-def _open_band_file(path: Path, band: str, unpacked: Path) -> _Plane:
-    check_file(path)
-    planes = _open_planes(path, unpacked)
-    if not planes or planes[0].in_cube:
-        raise UnreadableStampError(path, "holds no image [H, W], but is one of the files of one band", "Rename it")
-    return replace(planes[0], band=band)
-
-
-def _open_planes(path: Path, unpacked: Path) -> list[_Plane]:
-    """The planes of a file's first cube, or else its images [H, W], the first one and all that name a band."""
+def _open_planes(path: Path, unpacked: Path, band: str | None = None) -> list[_Plane]:
+    """The planes of a file's first cube, or else its images [H, W] in g, r and z; or the one image of a band's file."""
     try:
         from astropy.io import fits
     except ImportError as error:
         raise ImportError('Reading FITS needs astropy: pip install "galvm_hf[data]"') from error
 
+    check_file(path)
     place, planes = str(path), []
     with path.open("rb") as stream:
         zipped = stream.read(2) == GZIP_START
@@ -191,15 +175,28 @@ def _open_planes(path: Path, unpacked: Path) -> list[_Plane]:
         warnings.simplefilter("ignore")  # of habits of old surveys; damage is looked for
         with fits.open(path, memmap=True, lazy_load_hdus=True, disable_image_compression=True) as hdus:
             for hdu, image, here in iter_images(hdus, place):
+                in_cube = len(image.shape) == 3
+                if band is not None and in_cube:
+                    raise UnreadableStampError(here, "is a cube, in a file of one band", "Rename it")
+                if band is None and not in_cube and image_band(image.header) not in DEFAULT_BANDS:
+                    continue
                 if image is hdu:
                     check_whole(hdu, path.stat().st_size, here)
                     parts = _map_planes(path, hdu, here)
                 else:
                     check_hdu(hdu, path.stat().st_size, here)
                     parts = _decompress(image, unpacked, here)
-                if parts[0].in_cube:
+                if in_cube:
                     return parts
+                if band is not None:
+                    return [replace(parts[0], band=band)]
                 planes += parts
+    if not planes:
+        raise UnreadableStampError(
+            place,
+            "holds no image cube, and no image that names g, r or z as its band",
+            f"Stack the bands to one image [3, H, W], name each by EXTNAME, or give name-{BAND_FIELD}.fits",
+        )
     return planes
 
 
@@ -237,14 +234,14 @@ def _describe(
     place: str,
 ) -> list[_Plane]:
     """A plane for each band of an image [C, H, W] or [H, W]."""
-    in_cube = len(shape) == 3
-    bands = cube_bands(header, shape[0]) if in_cube else [image_band(header)]
-    if in_cube:
+    bands = [image_band(header)]
+    if len(shape) == 3:
+        bands = cube_bands(header, shape[0])
         check_bands(bands, shape[0], place)
     step = dtype.itemsize * shape[-2] * shape[-1]
     sky = *flux_units(header, place), *celestial_wcs(header, place), bool(header.get("SIMULATD"))
     common = (dtype, tuple(shape[-2:]), scaling, *sky, place)
-    return [_Plane(band, in_cube, path, offset + index * step, *common) for index, band in enumerate(bands)]
+    return [_Plane(band, path, offset + index * step, *common) for index, band in enumerate(bands)]
 
 
 def _unzip(path: Path, unpacked: Path) -> Path:

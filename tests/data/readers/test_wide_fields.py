@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galvm_hf.data.readers.fields import open_field
+from galvm_hf.data.readers.wide_fields import open_wide_field
 from galvm_hf.data.stamp import UnreadableStampError
 
 fits = pytest.importorskip("astropy.io.fits")
@@ -28,7 +28,7 @@ def flux():
 
 
 def window(path):
-    with open_field(path) as field:
+    with open_wide_field(path) as field:
         assert (field.shape, field.bands) == ((50, 70), ("g", "r", "z"))
         assert field.pixel_scale == pytest.approx(0.262, rel=1e-6)
         assert field.wcs.pixel_to_world(29, 19).ra.deg == pytest.approx(150.0)
@@ -64,7 +64,7 @@ def write_compressed_extensions(path, flux):
 
 def write_compressed_cube(path, flux):
     options = {"compression_type": "GZIP_2", "quantize_level": 0, "tile_shape": (1, 7, 64)}
-    fits.CompImageHDU(flux, fits.Header({**GRID, "BANDS": "grz"}), **options).writeto(path)
+    fits.CompImageHDU(flux, fits.Header({**GRID, "BANDS": "grz"}), **options).writeto(path, checksum=True)
 
 
 def write_band_files(path, flux):
@@ -116,7 +116,10 @@ def test_what_is_decompressed_is_removed_and_told(tmp_path, flux, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     write_compressed_cube(tmp_path / "a.fits.fz", flux)
-    with CaptureLogger(logging.get_logger("galvm_hf.data.readers.fields")) as told, open_field(tmp_path / "a.fits.fz"):
+    with (
+        CaptureLogger(logging.get_logger("galvm_hf.data.readers.wide_fields")) as told,
+        open_wide_field(tmp_path / "a.fits.fz"),
+    ):
         assert list((tmp_path / "temporary").rglob("*.float32"))
     assert "a.fits.fz[1] is compressed" in told.out
     assert not list((tmp_path / "temporary").iterdir())
@@ -125,7 +128,7 @@ def test_what_is_decompressed_is_removed_and_told(tmp_path, flux, monkeypatch):
 def test_a_picture_has_no_bands_and_no_wcs(tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")
-    with open_field(tmp_path / "a.png") as field:
+    with open_wide_field(tmp_path / "a.png") as field:
         assert (field.shape, field.bands, field.wcs, field.pixel_scale) == ((50, 70), None, None, None)
         np.testing.assert_array_equal(field.read(ROWS, COLUMNS), picture[ROWS, COLUMNS])
 
@@ -133,6 +136,13 @@ def test_a_picture_has_no_bands_and_no_wcs(tmp_path):
 def cut_short(path, flux):
     write_cube(path, flux)
     path.write_bytes(path.read_bytes()[:-5000])
+
+
+def flip_a_byte(path, flux):
+    write_compressed_cube(path, flux)
+    content = bytearray(path.read_bytes())
+    content[-3500] ^= 255
+    path.write_bytes(content)
 
 
 def shift_one_band(path, flux):
@@ -163,7 +173,8 @@ def drop_one_band(path, flux):
         ("a.fits", lambda path, flux: write_cube(path, flux, BANDS="gri"), "and not z"),
         ("a.fits", lambda path, flux: write_cube(path, flux, BANDS="ggz"), "names a band twice"),
         ("a.fits", lambda path, flux: write_cube(path, flux, BUNIT="adu"), "is in adu"),
-        ("a.fits", lambda path, flux: write_cube(path, flux[0]), "no image that names its band"),
+        ("a.fits", lambda path, flux: write_cube(path, flux[0]), "no image that names g, r or z"),
+        ("a.fits.fz", flip_a_byte, "does not match its checksum"),
         ("a-{band}.fits", shift_one_band, "a WCS that differs"),
         ("a-{band}.fits", shrink_one_band, "where the first band is"),
         ("a-{band}.fits", drop_one_band, "and not r"),
@@ -171,7 +182,7 @@ def drop_one_band(path, flux):
 )
 def test_what_is_wrong_is_said_with_the_file(tmp_path, flux, name, write, message):
     write(tmp_path / name, flux)
-    with pytest.raises(UnreadableStampError, match=message) as error, open_field(tmp_path / name):
+    with pytest.raises(UnreadableStampError, match=message) as error, open_wide_field(tmp_path / name):
         pass
     assert str(tmp_path) in error.value.path
 
@@ -183,9 +194,9 @@ def test_windows_take_no_more_memory_in_a_large_field(tmp_path):
         """
 import re, sys
 from pathlib import Path
-from galvm_hf.data.readers.fields import open_field
+from galvm_hf.data.readers.wide_fields import open_wide_field
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-with open_field(sys.argv[1]) as field:
+with open_wide_field(sys.argv[1]) as field:
     field.read(slice(0, 512), slice(0, 512))
     before = peak()
     for top in range(0, field.shape[0], 500):
