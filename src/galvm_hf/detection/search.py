@@ -15,6 +15,8 @@ from ..data.stamp import UnreadableStampError
 from .merge import Detection, merge_detections
 from .tiles import Tile, plan_tiles
 
+# A mask may reach beyond its box by this share of the box's sides: one that is stretched over it does, by a little.
+MASK_REACH = 0.1
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
@@ -164,21 +166,27 @@ def _place(
     result: dict[str, Any], tile: Tile, visible: np.ndarray, field_shape: tuple[int, int]
 ) -> Iterator[Detection]:
     """The detections of a tile in the field's pixels, but for those that lie where nothing is seen."""
-    boxes, scores = (result[name].float().cpu().numpy() for name in ("boxes", "scores"))
+    boxes, scores = (result[name].double().cpu().numpy() for name in ("boxes", "scores"))
     height, width = field_shape
     # an edge of the tile that is the field's cuts nothing
     open_edges = tile.left == 0, tile.top == 0, tile.columns.stop == width, tile.rows.stop == height
     for box, score, mask in zip(boxes, scores, result["masks"], strict=True):
-        x0, y0 = np.floor(box[:2]).astype(int).clip(0)
-        x1, y1 = np.ceil(box[2:]).astype(int).clip(max=(tile.width, tile.height))
+        x0, y0, x1, y1 = _round_out(box, tile)
         if not visible[y0:y1, x0:x1].any():
             continue
         to_edges = box[0], box[1], tile.width - box[2], tile.height - box[3]
         margin = min(np.where(open_edges, np.inf, to_edges))
+        reach = 1 + MASK_REACH * np.tile(box[2:] - box[:2], 2)
+        x0, y0, x1, y1 = _round_out(box + reach * (-1, -1, 1, 1), tile)
+        corner = tile.left + x0, tile.top + y0
         pixels = mask[y0:y1, x0:x1].cpu().numpy().copy()
-        origin = tile.box[[0, 1, 0, 1]]
-        corner = (int(x0) + tile.left, int(y0) + tile.top)
-        yield Detection(box.astype(float) + origin, float(score), pixels, corner, tile.number, float(margin))
+        yield Detection(box + tile.box[[0, 1, 0, 1]], float(score), pixels, corner, tile.number, float(margin))
+
+
+def _round_out(box: np.ndarray, tile: Tile) -> list[int]:
+    """The pixels of a tile that a box touches: x0, y0, x1, y1."""
+    start, end = np.floor(box[:2]).clip(0), np.ceil(box[2:]).clip(max=(tile.width, tile.height))
+    return np.concatenate([start, end]).astype(int).tolist()
 
 
 def _one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
