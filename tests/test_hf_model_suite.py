@@ -8,6 +8,7 @@ from galvm_hf import (
     GalvmConfig,
     GalvmForImageClassification,
     GalvmForImageRestoration,
+    GalvmForLensDetection,
     GalvmForMaskedImageModeling,
     GalvmForParameterRegression,
     GalvmForPreTraining,
@@ -25,6 +26,9 @@ SMALL = {
     "num_heads": [1, 2],
     "mlp_ratio": 2.0,
     "classifier_hidden_size": 32,
+    "detection_channels": 16,
+    "detection_hidden_size": 32,
+    "detections_per_image": 4,
 }
 
 
@@ -43,6 +47,16 @@ def parameter_labels(inputs: dict, tester) -> dict:
     return {"labels": inputs["pixel_values"].mean((2, 3))}
 
 
+def lens_labels(inputs: dict, tester) -> dict:
+    """A lens in the first image alone."""
+    size = inputs["pixel_values"].shape[-1]
+    masks = torch.zeros(1, size, size, dtype=torch.uint8)
+    masks[:, 16:32, 16:40] = 1
+    lens = {"class_labels": torch.tensor([0]), "boxes": torch.tensor([[28.0, 24, 24, 16]]) / size, "masks": masks}
+    nothing = {name: value[:0] for name, value in lens.items()}
+    return {"labels": [lens] + [nothing] * (len(inputs["pixel_values"]) - 1)}
+
+
 TestGalvmModels = make_model_suite(
     GalvmConfig,
     {
@@ -51,6 +65,7 @@ TestGalvmModels = make_model_suite(
         "AutoModelForImageToImage": GalvmForImageRestoration,
         "AutoModelForMaskedImageModeling": GalvmForMaskedImageModeling,
         "AutoModelForPreTraining": GalvmForPreTraining,
+        "AutoModelForObjectDetection": GalvmForLensDetection,
         "AutoBackbone": GalvmBackbone,
         "parameters": GalvmForParameterRegression,
     },
@@ -58,6 +73,7 @@ TestGalvmModels = make_model_suite(
     extra_labels={
         GalvmForImageRestoration: restoration_labels,
         GalvmForPreTraining: pretraining_labels,
+        GalvmForLensDetection: lens_labels,
         GalvmForParameterRegression: parameter_labels,
     },
 )

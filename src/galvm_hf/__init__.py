@@ -16,6 +16,7 @@ _LAZY = {
     "GalvmBackbone": "modeling_galvm",
     "GalvmForImageClassification": "modeling_galvm",
     "GalvmForImageRestoration": "modeling_galvm",
+    "GalvmForLensDetection": "modeling_galvm_detection",
     "GalvmForMaskedImageModeling": "modeling_galvm",
     "GalvmForParameterRegression": "modeling_galvm",
     "GalvmForPreTraining": "modeling_galvm",

@@ -53,6 +53,10 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
             of the tokens, and at half the image's resolution again.
         classifier_hidden_size: Width between the two fully connected layers of the classification and parameter heads.
         classifier_dropout_prob: Dropout between those two.
+        detection_channels: Width of the feature pyramid and of the convolutions of the lens detector.
+        detection_hidden_size: Width of the fully connected layers of its box head.
+        detection_anchor_size: Side of the anchors on the finest level of the pyramid, px; it doubles with each level.
+        detections_per_image: Most detections that it returns for an image.
         parameter_names: Physical parameters that the parameter head measures.
         parameter_means: Mean of each, in its units; the head learns what differs from it.
         parameter_deviations: Standard deviation of each, in its units.
@@ -94,6 +98,10 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
     detail_depths: list[int] | tuple[int, ...] = (2, 3, 2)
     classifier_hidden_size: int = 256
     classifier_dropout_prob: float | int = 0.0
+    detection_channels: int = 64
+    detection_hidden_size: int = 256
+    detection_anchor_size: int = 12
+    detections_per_image: int = 32
     parameter_names: list[str] | tuple[str, ...] = ("half_light_radius", "axis_ratio", "sersic_index")
     parameter_means: list[float | int] | tuple[float | int, ...] = (0.0, 0.0, 0.0)
     parameter_deviations: list[float | int] | tuple[float | int, ...] = (1.0, 1.0, 1.0)
@@ -112,7 +120,9 @@ class GalvmConfig(BackboneConfigMixin, PreTrainedConfig):
     def validate_architecture(self):
         """Refuse sizes that contradict one another; called at construction and on every change of a field."""
         sizes = ("image_size", "patch_size", "num_channels", "embed_dim", "window_size", "head_depth")
-        for name in (*sizes, "classifier_hidden_size"):
+        sizes += ("classifier_hidden_size", "detection_channels", "detection_hidden_size")
+        sizes += ("detection_anchor_size", "detections_per_image")
+        for name in sizes:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if len(self.depths) < 2 or min(self.depths) < 1:

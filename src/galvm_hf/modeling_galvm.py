@@ -47,6 +47,7 @@ _HEADS = {
     "inpainting": "inpainting head",
     "classifier": "classification head",
     "regression": "parameter head",
+    "detector": "lens detector",
 }
 
 
@@ -308,6 +309,11 @@ class GalvmModel(GalvmPreTrainedModel):
         )
 
 
+def normalise_map(feature_map: torch.Tensor) -> torch.Tensor:
+    """Layer norm of a map `[B, C, H, W]` over its channels, without weights."""
+    return nn.functional.layer_norm(feature_map.permute(0, 2, 3, 1), feature_map.shape[1:2]).permute(0, 3, 1, 2)
+
+
 class GalvmBackbone(BackboneMixin, GalvmPreTrainedModel):
     """The encoder as a feature pyramid for dense heads such as Mask R-CNN.
 
@@ -332,7 +338,7 @@ class GalvmBackbone(BackboneMixin, GalvmPreTrainedModel):
         """
         outputs = self.galvm(pixel_values, **kwargs)
         feature_maps = tuple(
-            nn.functional.layer_norm(feature_map.permute(0, 2, 3, 1), feature_map.shape[1:2]).permute(0, 3, 1, 2)
+            normalise_map(feature_map)
             for stage, feature_map in zip(self.stage_names, outputs.feature_maps, strict=True)
             if stage in self.out_features
         )

@@ -23,12 +23,14 @@ def _register_models() -> None:
     from transformers.models.auto import modeling_auto as auto
 
     from . import modeling_galvm as galvm
+    from .modeling_galvm_detection import GalvmForLensDetection
 
     auto.AutoModel.register(GalvmConfig, galvm.GalvmModel)
     auto.AutoModelForPreTraining.register(GalvmConfig, galvm.GalvmForPreTraining)
     auto.AutoModelForImageClassification.register(GalvmConfig, galvm.GalvmForImageClassification)
     auto.AutoModelForImageToImage.register(GalvmConfig, galvm.GalvmForImageRestoration)
     auto.AutoModelForMaskedImageModeling.register(GalvmConfig, galvm.GalvmForMaskedImageModeling)
+    auto.AutoModelForObjectDetection.register(GalvmConfig, GalvmForLensDetection)
     auto.AutoBackbone.register(GalvmConfig, galvm.GalvmBackbone)
 
 

@@ -28,7 +28,7 @@ def lenses(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fields(tmp_path_factory):
     out = tmp_path_factory.mktemp("simulated") / "fields"
-    result = run("fields", "--number", 2, "--seed", 1, "--size", 200, 240, "--lenses", 3, "--out", out)
+    result = run("fields", "--number", 2, "--seed", 1, "--size", 200, 240, "--lenses", 3, 3, "--out", out)
     assert result.exit_code == 0, result.output
     return out
 
@@ -154,7 +154,7 @@ def test_other_files_are_not_written_among(what, tmp_path):
 
 
 def test_another_job_is_not_mixed_in(fields):
-    result = run("fields", "--number", 2, "--seed", 2, "--size", 200, 240, "--lenses", 3, "--out", fields)
+    result = run("fields", "--number", 2, "--seed", 2, "--size", 200, 240, "--lenses", 3, 3, "--out", fields)
     assert result.exit_code == 1
     assert "is of another job" in result.output
 

@@ -85,14 +85,14 @@ def fields(
     out: OutOption,
     seed: SeedOption = 0,
     size: Annotated[tuple[int, int], typer.Option(help="Height and width in pixels of 0.262 arcsec.")] = (1024, 1024),
-    lenses: Annotated[int, typer.Option(min=0, help="Strong lenses in a field.")] = 4,
+    lenses: Annotated[tuple[int, int], typer.Option(min=0, help="Fewest and most strong lenses in a field.")] = (4, 4),
     lookalikes: Annotated[int, typer.Option(min=0, help="Look-alikes in a field.")] = 6,
 ) -> None:
     """Wide fields as FITS with WCS, catalogues, and boxes and masks of the lenses in the COCO format.
 
     Examples:
 
-        galvm simulate fields --number 20 --seed 1 --size 2048 2048 --lenses 12 --out simulated-fields
+        galvm simulate fields --number 20 --seed 1 --size 2048 2048 --lenses 12 12 --out simulated-fields
     """
     with plain_errors():
         from ..data.simulate.files import write_fields

@@ -1,7 +1,11 @@
-"""The streams of a run: training samples without an end, and the same held-out stamps every time."""
+"""The streams of a run: training samples without an end, and the same held-out stamps every time.
+
+What is here is for stamps; `fields` adds the same for wide fields.
+"""
 
 import glob
 from collections.abc import Iterator, Sequence
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,7 @@ def find_sources(patterns: Sequence[str], folder: Path) -> list[str]:
     return list(dict.fromkeys(sources))  # one that two patterns match is read once
 
 
+@singledispatch
 def open_training(
     data: DataSettings, folder: Path, batch_size: int, size: int, columns: Sequence[str], seed: int, num_workers: int
 ) -> GalaxyStream:
@@ -57,6 +62,7 @@ def open_training(
     )
 
 
+@singledispatch
 def load_held_out(
     data: DataSettings,
     folder: Path,
@@ -105,10 +111,13 @@ def load_held_out(
             break
     if not found:
         raise ValueError(f"No stamp of {', '.join(data.sources)} can be read; the first: {stream.skipped[:1]}.")
-    whole = join_samples(batches)
     number = min(number, found)
-    own = [min(index, number - 1) for index in range(rank, -(-number // world_size) * world_size, world_size)]
-    return take_samples(whole, own), number
+    return take_samples(join_samples(batches), own_rows(number, rank, world_size)), number
+
+
+def own_rows(number: int, rank: int, world_size: int) -> list[int]:
+    """Which of the held-out samples a process measures: equally many on each, the last one repeated if need be."""
+    return [min(index, number - 1) for index in range(rank, -(-number // world_size) * world_size, world_size)]
 
 
 def read_column(sources: Sequence[str], balance: str | None, column: str) -> list[Any]:

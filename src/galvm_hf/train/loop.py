@@ -24,7 +24,6 @@ from transformers import get_cosine_schedule_with_warmup
 
 from ..data.degrade import image_generators
 from ..data.stream import GalaxyStream
-from ..image_processing_galvm import GalvmImageProcessor
 from .average import WeightAverage
 from .checkpoints import StateFolder, gather, load_optimizer, optimizer_tensors, scatter
 from .data import Samples, find_sources, load_held_out, micro_batches, open_training, read_column
@@ -122,11 +121,14 @@ class Run:
         data = self.data[task.settings.data]
         return load_held_out(data, self.folder, number, self.config.image_size, task.columns, shuffle=True)[0]
 
+    def _read(self, task: Task, column: str) -> list[Any]:
+        """The values of a column as a pass over what a task is trained on shows them."""
+        data = self.data[task.settings.data]
+        return read_column(find_sources(data.sources, self.folder), data.balance, column)
+
     def _configure_tasks(self) -> None:
         for task in self.tasks.values():
-            data = self.data[task.settings.data]
-            read = partial(read_column, find_sources(data.sources, self.folder), data.balance)
-            task.configure(self.config, read, partial(self._draw, task))
+            task.configure(self.config, partial(self._read, task), partial(self._draw, task))
 
     @torch.no_grad()
     def _begin_tasks(self, network: SharedEncoder, missing: set[str]) -> None:
@@ -150,7 +152,7 @@ class Run:
         self._kept: dict[str, torch.Tensor] = {}
         missing = set(network.named_weights())
         if settings.start_from:
-            begin = load_file(Path(settings.start_from) / "model.safetensors")
+            begin = load_file(settings.start_folder() / "model.safetensors")
             missing = set(network.load_weights(begin))
             if freeze_encoder:  # heads that are not trained still fit it
                 self._kept = {name: begin[name] for name in begin.keys() - network.named_weights().keys()}
@@ -416,7 +418,6 @@ class Run:
         """Write the checkpoint that the Auto classes load, with the averaged weights."""
         weights = gather(self.average.values)
         if self.accelerator.is_main_process:
-            size = {"height": self.config.image_size, "width": self.config.image_size}
-            processor = GalvmImageProcessor(size=size)
+            processor = self.settings.image_processor(self.config)
             save_checkpoint_folder(self.output / "checkpoint", self.config, self._kept | weights, processor)
         self.accelerator.wait_for_everyone()

@@ -22,10 +22,13 @@ class SharedEncoder(nn.Module):
     def __init__(self, config: GalvmConfig, tasks: Mapping[str, Task]):
         super().__init__()
         self.tasks = tasks
-        self.encoder = GalvmModel(config, use_mask=True)
         classes = dict.fromkeys(task.model_class for task in tasks.values())
         heads = {model_class: model_class(config) for model_class in classes}
-        for model in heads.values():
+        with_ours = [
+            model for model in heads.values() if hasattr(model, "galvm")
+        ]  # a peer brings an encoder of its own
+        self.encoder = GalvmModel(config, use_mask=True) if with_ours else nn.Identity()
+        for model in with_ours:
             model.galvm = self.encoder
         self.heads = nn.ModuleList(heads.values())
         self.models = {name: heads[task.model_class] for name, task in tasks.items()}

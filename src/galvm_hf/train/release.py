@@ -16,6 +16,7 @@ from .. import (
     layers_galvm,
     masks_galvm,
     modeling_galvm,
+    modeling_galvm_detection,
 )
 from ..configuration_galvm import GalvmConfig
 from ..files import copy_file, whole_file
@@ -28,6 +29,7 @@ REMOTE_CODE = (
     masks_galvm,
     decoder_galvm,
     modeling_galvm,
+    modeling_galvm_detection,
     image_transforms_galvm,
     image_processing_galvm,
 )
@@ -38,6 +40,7 @@ AUTO_MAP = {
     "AutoModelForImageClassification": "modeling_galvm.GalvmForImageClassification",
     "AutoModelForImageToImage": "modeling_galvm.GalvmForImageRestoration",
     "AutoModelForMaskedImageModeling": "modeling_galvm.GalvmForMaskedImageModeling",
+    "AutoModelForObjectDetection": "modeling_galvm_detection.GalvmForLensDetection",
     "AutoBackbone": "modeling_galvm.GalvmBackbone",
     "AutoImageProcessor": "image_processing_galvm.GalvmImageProcessor",
 }

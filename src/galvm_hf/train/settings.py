@@ -7,8 +7,10 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 
+from ..checkpoints import released_checkpoint
 from ..configuration_galvm import GalvmConfig
 from ..data.stream import Augmentation
+from ..image_processing_galvm import GalvmImageProcessor
 
 PRESETS = ("tiny", "small", "base")
 
@@ -87,7 +89,8 @@ class RunSettings:
     Attributes:
         model: Preset of the configuration: `tiny`, `small` or `base`.
         model_overrides: Fields of the configuration that differ from the preset.
-        start_from: Folder of a checkpoint to begin with: its configuration, and the weights of all that it has.
+        start_from: Folder of a checkpoint to begin with, or `galvm` for the released one: its configuration, and the
+            weights of all that it has.
         output: Folder of the run: log, plots, resumable states and the checkpoint.
         seed: Of weights, order, augmentation, degradation and the draw of tasks.
         phases: Parts of the run, in order.
@@ -169,11 +172,19 @@ class RunSettings:
         """How many steps the run has."""
         return sum(phase.steps for phase in self.phases)
 
+    def start_folder(self) -> Path | None:
+        """Where the checkpoint to begin with lies."""
+        return released_checkpoint() if self.start_from == "galvm" else self.start_from and Path(self.start_from)
+
     def model_config(self) -> GalvmConfig:
         """The configuration of `start_from`, or else the preset with its overrides."""
         if self.start_from:
-            return GalvmConfig.from_pretrained(self.start_from)
+            return GalvmConfig.from_pretrained(self.start_folder())
         return getattr(GalvmConfig, self.model)(**self.model_overrides)
+
+    def image_processor(self, config: GalvmConfig) -> GalvmImageProcessor:
+        """What prepares images for the model that is trained; it is saved beside it."""
+        return GalvmImageProcessor(size={"height": config.image_size, "width": config.image_size})
 
 
 def read_settings(kind: type, path: Path, **overrides: Any) -> Any:

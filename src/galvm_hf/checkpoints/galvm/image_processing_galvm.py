@@ -381,6 +381,43 @@ class GalvmImageProcessor(BaseImageProcessor):
             results.append({"scores": score[order], "labels": label[order], "boxes": box[order]})
         return results
 
+    def post_process_instance_segmentation(
+        self,
+        outputs: Any,
+        threshold: float = 0.5,
+        target_sizes: "torch.Tensor | list[tuple[int, int]] | None" = None,
+        mask_threshold: float = 0.5,
+    ) -> list[dict[str, torch.Tensor]]:
+        """Turns detections with masks into scores, labels, boxes and masks in pixels.
+
+        Args:
+            outputs: As for `post_process_object_detection`, with `pred_masks`, `[B, N, S, S]`: the probability that a
+                part of the box belongs to the object, on a grid that is stretched over the box.
+            threshold: Detections with a lower score are left out.
+            target_sizes: Height and width of each image, px.
+            mask_threshold: From which probability a pixel belongs to the object.
+
+        Returns:
+            As `post_process_object_detection`, in pixels, and `masks` bool `[n, H, W]`.
+
+        Raises:
+            ImportError: torchvision, which pastes the masks, is not installed.
+            ValueError: No target sizes, or not one for each image.
+        """
+        try:
+            from torchvision.models.detection.roi_heads import paste_masks_in_image
+        except ImportError as error:
+            raise ImportError('Masks of detections need torchvision: pip install "galvm_hf[detection]"') from error
+        if target_sizes is None:
+            raise ValueError("target_sizes is missing: pass the height and width, px, of each image.")
+        sizes = _match_target_sizes(target_sizes, len(outputs.logits))
+        results = self.post_process_object_detection(outputs, threshold, sizes)
+        for result, logits, grids, size in zip(results, outputs.logits, outputs.pred_masks, sizes, strict=True):
+            best = logits.max(dim=-1).values.argsort(descending=True)[: len(result["scores"])]
+            probabilities = paste_masks_in_image(grids[best, None].float(), result["boxes"].float(), size)
+            result["masks"] = probabilities[:, 0] >= mask_threshold
+        return results
+
 
 def _flatten(images: Any, batch_ndim: int) -> list:
     """One list of single images (or masks) out of nested lists, and of arrays with `batch_ndim` axes."""

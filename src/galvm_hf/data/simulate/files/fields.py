@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ....files import whole_file
 from ...fits_files import write_fits
@@ -34,7 +35,12 @@ UNITS = {
 
 
 def write_fields(
-    number: int, seed: int, size: tuple[int, int], directory: Path, lenses: int = 4, lookalikes: int = 6
+    number: int,
+    seed: int,
+    size: tuple[int, int],
+    directory: Path,
+    lenses: tuple[int, int] = (4, 4),
+    lookalikes: int = 6,
 ) -> int:
     """Write simulated fields: `field-00000.fits` and so on, their catalogues, and the annotations of all of them.
 
@@ -47,27 +53,33 @@ def write_fields(
         seed: Of the whole series; a field depends on it and on its own number alone.
         size: Height and width in pixels.
         directory: Empty, or left by the same job when it was stopped.
-        lenses: Strong lenses in a field.
+        lenses: Fewest and most strong lenses in a field; each number between is as likely.
         lookalikes: Look-alikes in a field.
 
     Returns:
         How many of the fields were there already.
 
     Raises:
-        ValueError: If the directory holds anything else, or the size is too small.
+        ValueError: If the directory holds anything else, the size is too small, or the fewest lenses are more than the
+            most.
         ImportError: If astropy or caustics is not installed.
     """
     from tqdm import tqdm
 
+    fewest, most = lenses
+    if not 0 <= fewest <= most:
+        raise ValueError(f"The fewest lenses must not be more than the most, got {fewest} and {most}.")
     job = {"simulation": "fields", "number": number, "seed": seed, "size": list(size)}
-    open_job(directory, job | {"lenses": lenses, "lookalikes": lookalikes})
+    open_job(directory, job | {"lenses": list(lenses), "lookalikes": lookalikes})
     # the annotations of a field are written after its image and catalogue: where they are, the field is whole
     parts = [directory / f"field-{index:05d}.json" for index in range(number)]
     there = sum(part.exists() for part in parts)
     with tqdm(total=number, initial=there, unit="field", disable=None) as progress:
         for index, part in enumerate(parts):
             if not part.exists():
-                field = simulate_field(size, chunk_generator(seed, "fields", index), lenses, lookalikes)
+                generator = chunk_generator(seed, "fields", index)
+                here = fewest + int(torch.randint(most - fewest + 1, (), generator=generator))
+                field = simulate_field(size, generator, here, lookalikes)
                 _write_image(field, part.with_suffix(".fits"), seed)
                 _write_catalogue(field, part.with_suffix(".ecsv"))
                 _write_json(_annotate(field, part.with_suffix(".fits").name), part)
