@@ -6,18 +6,29 @@ from copy import copy
 import numpy as np
 import pytest
 from PIL import Image
+from planted import BlobDetector, empty_field, plant
 from transformers import (
     ImageClassificationPipeline,
     ImageFeatureExtractionPipeline,
+    ObjectDetectionPipeline,
     ViTConfig,
     ViTForImageClassification,
     ViTImageProcessor,
     ViTModel,
+    YolosConfig,
+    YolosForObjectDetection,
+    YolosImageProcessor,
     pipeline,
 )
 
 from galvm_hf.data.stamp import Stamp, UnreadableStampError
-from galvm_hf.pipelines import GalaxyClassificationPipeline, GalaxyFeaturePipeline
+from galvm_hf.image_processing_galvm import GalvmImageProcessor
+from galvm_hf.pipelines import (
+    GalaxyClassificationPipeline,
+    GalaxyFeaturePipeline,
+    GalaxyObjectDetectionPipeline,
+    LensDetectionPipeline,
+)
 
 SIDE = 48
 BANDS = ("g", "r", "z")
@@ -227,3 +238,90 @@ def test_a_saved_pipeline_loads_without_remote_code(restore, tmp_path):
     again = pipeline("galaxy-restoration", model=str(tmp_path), device="cpu")
     picture = Image.new("RGB", (40, 40), (30, 30, 30))
     np.testing.assert_array_equal(np.asarray(again(picture)["image"]), np.asarray(restore(picture)["image"]))
+
+
+@pytest.fixture(scope="module")
+def blob_detector(small_config):
+    config = copy(small_config)
+    config.num_labels, config.id2label = 1, {0: "lens"}
+    return BlobDetector(config).eval()
+
+
+@pytest.fixture
+def planted():
+    """Flux [3, 90, 120] of two blobs, and their boxes."""
+    flux = empty_field((90, 120))
+    plant(flux, 30.0, 20.0)
+    plant(flux, 90.0, 60.0, 3.0, 2.0)
+    return flux
+
+
+def find(task, model, **options):
+    return pipeline(task, model=model, image_processor=GalvmImageProcessor(), device="cpu", **options)
+
+
+def test_lenses_are_found_with_boxes_and_masks(blob_detector, planted):
+    find_lenses = find("lens-detection", blob_detector)
+    assert type(find_lenses) is LensDetectionPipeline
+    found = find_lenses(planted, bands=BANDS)
+    assert [set(lens) for lens in found] == [{"score", "label", "box", "mask"}] * 2
+    assert [lens["label"] for lens in found] == ["lens", "lens"]
+    assert found[0]["score"] > found[1]["score"] > 0.5
+    for lens, (x, y) in zip(found, [(90, 60), (30, 20)], strict=True):
+        box, mask = lens["box"], lens["mask"]
+        assert (box["xmin"] + box["xmax"] - 1) / 2 == pytest.approx(x, abs=1)
+        assert (box["ymin"] + box["ymax"] - 1) / 2 == pytest.approx(y, abs=1)
+        assert (mask.shape, mask.dtype) == ((90, 120), bool)
+        rows, columns = np.nonzero(mask)
+        assert (columns.min(), columns.max() + 1) == pytest.approx((box["xmin"], box["xmax"]), abs=1)
+        assert (rows.min(), rows.max() + 1) == pytest.approx((box["ymin"], box["ymax"]), abs=1)
+        assert mask[y, x]
+
+
+@pytest.mark.parametrize("task", ["lens-detection", "object-detection"])
+def test_detection_reads_every_kind_of_input(blob_detector, planted, tmp_path, task):
+    fits = pytest.importorskip("astropy.io.fits")
+    fits.PrimaryHDU(planted, fits.Header({"BANDS": "grz"})).writeto(tmp_path / "field.fits")
+    stamp = Stamp(planted, BANDS, 0.262, "a", "a")
+    detect = find(task, blob_detector)
+
+    def told(found):
+        return [(lens["label"], lens["box"], round(lens["score"], 4)) for lens in found]
+
+    wanted = told(detect(planted, bands=BANDS))
+    assert len(wanted) == 2
+    for image in (tmp_path / "field.fits", str(tmp_path / "field.fits"), stamp):
+        assert told(detect(image)) == wanted
+    for found in detect([stamp, stamp], batch_size=2):
+        assert told(found) == wanted
+    assert len(detect(stamp, threshold=0.8)) == 1
+    picture = np.zeros((60, 80, 3), dtype=np.uint8)
+    picture[20:31, 40:60, 0] = 255
+    ((_, box, _),) = told(detect(Image.fromarray(picture)))
+    assert box == {"xmin": 40, "ymin": 20, "xmax": 60, "ymax": 31}
+
+
+def test_the_stock_task_gives_the_boxes_of_ours(blob_detector, planted):
+    detect = find("object-detection", blob_detector)
+    assert type(detect) is GalaxyObjectDetectionPipeline
+    found, ours = (find(task, blob_detector)(planted, bands=BANDS) for task in ("object-detection", "lens-detection"))
+    assert [lens["score"] for lens in found] == [lens["score"] for lens in ours]
+    for one, other in zip(found, ours, strict=True):
+        assert max(abs(one["box"][name] - other["box"][name]) for name in one["box"]) <= 1  # the stock one rounds down
+
+
+def test_other_detectors_get_exactly_the_stock_pipeline():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = YolosForObjectDetection(YolosConfig(image_size=[32, 32], patch_size=16, **sizes)).eval()
+    processor = YolosImageProcessor(size={"height": 32, "width": 32})
+    options = {"model": model, "image_processor": processor, "device": "cpu", "task": "object-detection"}
+    made, picture = pipeline(**options), Image.new("RGB", (40, 40), (30, 60, 90))
+    assert type(made) is ObjectDetectionPipeline
+    assert made(picture, threshold=0.0) == ObjectDetectionPipeline(**options)(picture, threshold=0.0)
+    for name in ("_load_processor", "_load_image_processor", "_load_feature_extractor", "_load_tokenizer"):
+        assert getattr(GalaxyObjectDetectionPipeline, name) == getattr(ObjectDetectionPipeline, name)
+
+
+def test_unknown_parameters_of_lens_detection_are_refused(blob_detector, planted):
+    with pytest.raises(TypeError, match="no parameters"):
+        find("lens-detection", blob_detector)(planted, bands=BANDS, colour=1)

@@ -1,14 +1,16 @@
-"""Pipelines for galaxy images: restoration and inpainting as tasks of their own, and FITS and flux for the stock tasks.
+"""Pipelines: restoration, inpainting and lens detection as tasks of their own, and FITS and flux for the stock tasks.
 
 ```python
 >>> from transformers import pipeline
 >>> import galvm_hf
 >>> pipeline("galaxy-restoration", model="galvm")("stamp.fits")["image"]
+>>> pipeline("lens-detection", model="galvm-lens")("field.fits", threshold=0.8)
 >>> pipeline("image-classification", model="galvm")("stamp.fits")
 >>> pipeline("image-feature-extraction", model="galvm")(flux, bands="grz", pool=True)
 ```
 
-For any other model, `image-classification` and `image-feature-extraction` stay what they are in transformers.
+For any other model, `image-classification`, `image-feature-extraction` and `object-detection` stay what they are in
+transformers.
 """
 
 import os
@@ -16,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
-from transformers import AutoModelForImageToImage, AutoModelForMaskedImageModeling
+from transformers import AutoModelForImageToImage, AutoModelForMaskedImageModeling, AutoModelForObjectDetection
 from transformers.image_utils import load_image
+from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.image_classification import ImageClassificationPipeline
 from transformers.pipelines.image_feature_extraction import ImageFeatureExtractionPipeline
+from transformers.pipelines.object_detection import ObjectDetectionPipeline
 
 from .configuration_galvm import GalvmConfig
 from .data.readers import ARRAY_SUFFIXES, FITS_SUFFIXES, read_stamp
@@ -155,6 +160,67 @@ class GalaxyInpaintingPipeline(GalaxyRestorationPipeline):
         return {"pixel_values": inputs["pixel_values"], "bool_masked_pos": inputs["bool_masked_pos"]}
 
 
+class _FrameInputs(_GalaxyInputs):
+    """What the pipelines that detect objects share: the image is seen as it is, and its size goes with it."""
+
+    def preprocess(
+        self, image: Any, timeout: float | None = None, bands: tuple[str, ...] | None = None, **options: Any
+    ) -> Any:
+        """See `_GalaxyInputs._read`; adds `target_size` int [1, 2], height and width."""
+        options = {"do_adaptive_crop": False, "do_resize": False, **options}
+        pixel_values = self._read(image, bands, timeout, **options)["pixel_values"]
+        return {"pixel_values": pixel_values, "target_size": torch.tensor([pixel_values.shape[-2:]])}
+
+
+class LensDetectionPipeline(_FrameInputs, Pipeline):
+    """Find strong lenses in an image small enough for one pass: task "lens-detection".
+
+    Call it with an image or a list of them: paths and URLs of pictures, paths of FITS cubes, PIL images, arrays, or
+    flux [3, H, W] with `bands=("g", "r", "z")`. `galvm detect` searches larger fields, and measures what it finds.
+
+    Parameters of a call:
+        threshold: Least score of a detection, 0.5 without it.
+        bands: Names of the planes of flux arrays.
+        zero_point: AB magnitude of one unit of flux; 22.5, that of a nanomaggy, without it.
+        timeout: Seconds to wait for a URL.
+
+    Returns:
+        For each image a list, best first, of dictionaries with `score`, `label`, `box` (`xmin`, `ymin`, `xmax`, `ymax`
+        in pixels) and `mask`, bool [H, W].
+    """
+
+    _preprocess_parameters = ("bands", "zero_point", "timeout")
+
+    def _sanitize_parameters(self, threshold: float | None = None, **parameters: Any) -> tuple[dict, dict, dict]:
+        if unknown := sorted(parameters.keys() - set(self._preprocess_parameters)):
+            known = ("threshold", *self._preprocess_parameters)
+            raise TypeError(f"{type(self).__name__} has no parameters {unknown}, only {known}.")
+        return parameters, {}, {} if threshold is None else {"threshold": threshold}
+
+    def _forward(self, model_inputs: Any) -> Any:
+        target_size = model_inputs.pop("target_size")
+        outputs = self.model(**model_inputs)
+        return type(outputs)({"target_size": target_size, **outputs})
+
+    def postprocess(self, model_outputs: Any, threshold: float = 0.5) -> list[dict[str, Any]]:
+        """Detections of one image as plain values."""
+        (found,) = self.image_processor.post_process_instance_segmentation(
+            model_outputs, threshold=threshold, target_sizes=model_outputs["target_size"]
+        )
+        boxes = found["boxes"].round().int().tolist()
+        return [
+            {
+                "score": score,
+                "label": self.model.config.id2label[label],
+                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
+                "mask": mask.cpu().numpy(),
+            }
+            for score, label, box, mask in zip(
+                found["scores"].tolist(), found["labels"].tolist(), boxes, found["masks"], strict=True
+            )
+        ]
+
+
 class _FluxInputs(_GalaxyInputs):
     """Adds FITS and flux to a stock pipeline for pictures: parameters `bands` and `zero_point`.
 
@@ -194,16 +260,29 @@ class GalaxyFeaturePipeline(_FluxInputs, ImageFeatureExtractionPipeline):
     _stock = ImageFeatureExtractionPipeline
 
 
+class GalaxyObjectDetectionPipeline(_FrameInputs, _FluxInputs, ObjectDetectionPipeline):
+    """`object-detection` that also reads FITS cubes, arrays and flux."""
+
+    _stock = ObjectDetectionPipeline
+    _load_tokenizer = ObjectDetectionPipeline._load_tokenizer
+
+    def check_model_type(self, supported_models: Any) -> None:
+        """The stock pipeline checks against a copy of the list, which loses the classes that were registered."""
+        super().check_model_type(MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES)
+
+
 def register_pipelines() -> None:
     """Make the galaxy tasks known to `transformers.pipeline`, and put our classes behind the stock tasks."""
     for task, pipeline_class, model_class in (
         ("galaxy-restoration", GalaxyRestorationPipeline, AutoModelForImageToImage),
         ("galaxy-inpainting", GalaxyInpaintingPipeline, AutoModelForMaskedImageModeling),
+        ("lens-detection", LensDetectionPipeline, AutoModelForObjectDetection),
     ):
         PIPELINE_REGISTRY.register_pipeline(task, pipeline_class, pt_model=model_class, type="image")
     for task, pipeline_class in (
         ("image-classification", GalaxyClassificationPipeline),
         ("image-feature-extraction", GalaxyFeaturePipeline),
+        ("object-detection", GalaxyObjectDetectionPipeline),
     ):
         # registering the name again would lose the task's default model, and warn
         PIPELINE_REGISTRY.supported_tasks[task]["impl"] = pipeline_class

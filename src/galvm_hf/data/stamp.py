@@ -72,20 +72,41 @@ class Stamp:
         """
         if self.bands is None:
             return self
-        place = f"{self.source} ({self.id})"
-        if missing := [band for band in bands if band not in self.bands]:
-            raise UnreadableStampError(
-                place,
-                f"has the bands {', '.join(self.bands)}, and not {', '.join(missing)}",
-                "Add the missing band to the file, or name its planes rightly",
-            )
-        if units is not None and self.units not in (None, units):
-            raise UnreadableStampError(
-                place,
-                f"is in {self.units}, which no zero point turns into {units}",
-                "Set MAGZERO in its header: the AB magnitude of one unit",
-            )
+        order = select_planes(self.bands, self.units, f"{self.source} ({self.id})", bands, units)
         if self.bands == tuple(bands):
             return self
-        order = [self.bands.index(band) for band in bands]
         return replace(self, pixels=self.pixels[order], bands=tuple(bands))
+
+
+def select_planes(
+    present: Sequence[str],
+    stated: str | None,
+    place: str | Path,
+    bands: Sequence[str] = DEFAULT_BANDS,
+    units: str | None = NANOMAGGY,
+) -> list[int]:
+    """Which planes of an image are these bands, in this order.
+
+    Args:
+        present: Names of the planes there are.
+        stated: The units of the flux, `None` where they are not stated.
+        place: As in `UnreadableStampError`.
+        bands: Names of the planes that are wanted.
+        units: What the flux has to be in; `None` takes any. Flux of unstated units is let through.
+
+    Raises:
+        UnreadableStampError: If a band is missing, or the flux is in other units.
+    """
+    if missing := [band for band in bands if band not in present]:
+        raise UnreadableStampError(
+            place,
+            f"has the bands {', '.join(present)}, and not {', '.join(missing)}",
+            "Add the missing band to the file, or name its planes rightly",
+        )
+    if units is not None and stated not in (None, units):
+        raise UnreadableStampError(
+            place,
+            f"is in {stated}, which no zero point turns into {units}",
+            "Set MAGZERO in its header: the AB magnitude of one unit",
+        )
+    return [present.index(band) for band in bands]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .console import list_skipped, plain_errors, print_table
+from .detect import detect
 from .evaluate import evaluate_app
 from .finetune import finetune
 from .options import BatchOption, DeviceOption, ModelOption
@@ -13,7 +14,7 @@ from .prepare import prepare_app
 from .simulate import simulate_app
 
 app = typer.Typer(
-    help="GaLVM: features, restoration and inpainting of galaxy images.",
+    help="GaLVM: features, restoration and inpainting of galaxy images, and strong lenses in wide fields.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -22,6 +23,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(prepare_app, name="prepare")
 app.add_typer(simulate_app, name="simulate")
 app.command()(finetune)
+app.command()(detect)
 
 
 @app.command()

@@ -33,6 +33,10 @@ th { color: var(--soft); font-weight: 500; font-size: .88rem; }
 figure { margin: 0; }
 figure img { width: 100%; aspect-ratio: 1; display: block; border-radius: 8px; background: #000; object-fit: contain; }
 figcaption { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; line-height: 1.35; margin-top: 4px; }
+main.wide { max-width: 1760px; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(156px, 1fr)); gap: 18px 14px; }
+figcaption strong { color: var(--ink); } figcaption a { color: var(--accent); }
+@media (max-width: 600px) { main { padding: 28px 14px 48px; } section { padding: 14px; } h1 { font-size: 1.5rem; } }
 .plot { width: 100%; max-width: 640px; display: block; margin: 8px auto 0; }
 """
 
@@ -44,10 +48,11 @@ class Report:
         title: Heading of the page.
         tags: Short labels under it, such as "simulated galaxies".
         lead: One paragraph.
+        wide: Whether the page takes the width of a large screen.
     """
 
-    def __init__(self, title: str, tags: Sequence[str], lead: str):
-        self.title = title
+    def __init__(self, title: str, tags: Sequence[str], lead: str, wide: bool = False):
+        self.title, self.wide = title, wide
         self.parts = [
             f"<h1>{escape(title)}</h1>",
             "".join(f'<span class="tag">{escape(tag)}</span>' for tag in tags),
@@ -55,17 +60,18 @@ class Report:
         ]
 
     def section(self, heading: str, text: str, *contents: str) -> None:
-        """Add a section: heading, explanation, and what `table`, `strip` and `plot` return."""
+        """Add a section: heading, explanation, and what `table`, `strip`, `gallery` and `plot_features` return."""
         body = "".join(contents)
         self.parts.append(f'<section><h2>{escape(heading)}</h2><p class="soft">{escape(text)}</p>{body}</section>')
 
     def write(self, path: Path) -> None:
         """Write the page, whole or not at all."""
+        main = '<main class="wide">' if self.wide else "<main>"
         page = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{escape(self.title)}</title><style>{STYLE}</style></head>"
-            f"<body><main>{''.join(self.parts)}</main></body></html>\n"
+            f"<body>{main}{''.join(self.parts)}</main></body></html>\n"
         )
         with whole_file(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
@@ -86,6 +92,26 @@ def strip(images: Sequence[Any], captions: Sequence[str]) -> str:
         for image, caption in zip(images, captions, strict=True)
     )
     return f'<div class="strip">{"".join(figures)}</div>'
+
+
+def gallery(images: Sequence[Any], captions: Sequence[Sequence[str]], links: Sequence[tuple[str, str] | None]) -> str:
+    """PIL images, as JPEG, in as many columns as the screen has room for.
+
+    Args:
+        images: One a card.
+        captions: Lines of each, the first set off.
+        links: Text and address of what each leads to, if it leads anywhere.
+    """
+    cards = []
+    for image, (first, *others), link in zip(images, captions, links, strict=True):
+        lines = [f"<strong>{escape(first)}</strong>", *map(escape, others)]
+        if link is not None:
+            lines.append(f'<a href="{escape(link[1])}" target="_blank" rel="noopener noreferrer">{escape(link[0])}</a>')
+        cards.append(
+            f'<figure><img alt="{escape(first)}" src="{_data_uri(image, "JPEG", quality=85)}">'
+            f"<figcaption>{'<br>'.join(lines)}</figcaption></figure>"
+        )
+    return f'<div class="gallery">{"".join(cards)}</div>'
 
 
 def plot_features(points: np.ndarray, classes: Sequence[str] | None) -> str:
@@ -114,11 +140,11 @@ def plot_features(points: np.ndarray, classes: Sequence[str] | None) -> str:
     return f'<img class="plot" alt="Features in two dimensions" src="{_as_uri(buffer.getvalue())}">'
 
 
-def _data_uri(image: Any) -> str:
+def _data_uri(image: Any, kind: str = "PNG", **options: Any) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return _as_uri(buffer.getvalue())
+    image.save(buffer, format=kind, **options)
+    return _as_uri(buffer.getvalue(), kind)
 
 
-def _as_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _as_uri(encoded: bytes, kind: str = "PNG") -> str:
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(encoded).decode()}"

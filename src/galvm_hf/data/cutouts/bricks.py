@@ -15,13 +15,12 @@ import numpy as np
 from ..readers.checks import check_file, damage
 from ..readers.fits import BAND_FIELD
 from ..readers.units import ZERO_POINT_KEYWORDS, nanomaggies_per_unit
+from ..readers.wcs import same_grid
 from ..stamp import UnreadableStampError
 from .resample import resample
 
 # An image is not resampled if its pixels are right to this fraction: a fifth of a pixel over 192.
 SCALE_TOLERANCE = 1e-3
-# Bands are on one grid if their pixels agree to this.
-SAME_GRID_PIXELS = 0.02
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Brick:
             )
         self.units = self.images[0].units
         self._grid = next((index for index, image in enumerate(self.images) if self._is_ready(image)), None)
-        self._same = [self._grid is not None and _same_grid(image, self.images[self._grid]) for image in self.images]
+        self._same = [self._grid is not None and self._is_aligned(image) for image in self.images]
         self._scales = [float(np.mean(proj_plane_pixel_scales(image.wcs))) * 3600 for image in self.images]
         self._stack: ExitStack | None = None
         self._pixels: list[Any] = []
@@ -157,6 +156,11 @@ class Brick:
         sides = np.linalg.svd(steps, compute_uv=False)
         return bool((np.abs(sides / self.pixel_scale - 1) < SCALE_TOLERANCE).all() and np.linalg.det(steps) < 0)
 
+    def _is_aligned(self, image: Image) -> bool:
+        """Whether its pixels are those of the grid that stamps are cut along."""
+        grid = self.images[self._grid]
+        return image.shape == grid.shape and same_grid(image.wcs, grid.wcs, grid.shape)
+
 
 def find_bricks(pattern: str, bands: Sequence[str]) -> list[dict[str, Path]]:
     """The files that a pattern stands for, by band, brick by brick in sorted order.
@@ -220,17 +224,6 @@ def _read_header(path: Path) -> Image:
     zero_point = float(header[keyword]) if keyword else None
     factor, units = nanomaggies_per_unit(str(header.get("BUNIT", "")), zero_point, place)
     return Image(path, number, shape, wcs.celestial, factor, units)
-
-
-def _same_grid(image: Image, other: Image) -> bool:
-    if image.shape != other.shape:
-        return False
-    from astropy.wcs.utils import pixel_to_pixel
-
-    height, width = image.shape
-    x, y = np.array([0, width - 1, 0, width - 1]), np.array([0, 0, height - 1, height - 1])
-    there = pixel_to_pixel(image.wcs, other.wcs, x, y)
-    return bool(np.hypot(there[0] - x, there[1] - y).max() < SAME_GRID_PIXELS)
 
 
 def _cut(pixels: Any, position: Any, size: int, wcs: Any) -> tuple[np.ndarray, Any, float]:

@@ -81,6 +81,25 @@ def check_shape(shape: Sequence[int], place: str | Path) -> None:
         )
 
 
+def check_bands(bands: Sequence[str], planes: int, place: str | Path) -> None:
+    """Refuse names that do not fit the planes, come twice, or leave one of g, r, z out of fewer than three planes."""
+    if len(bands) != planes:
+        raise UnreadableStampError(
+            place,
+            f"has {planes} planes and names the bands {', '.join(bands)}",
+            "Name one band for each plane: in FITS by BANDS in the header",
+        )
+    if len(set(bands)) != len(bands):
+        raise UnreadableStampError(
+            place, f"names a band twice: {', '.join(bands)}", "Give each band once, or each set in a file of its own"
+        )
+    if len(bands) < len(DEFAULT_BANDS):
+        missing = [band for band in DEFAULT_BANDS if band not in bands]
+        raise UnreadableStampError(
+            place, f"has the bands {', '.join(bands)} and misses {', '.join(missing)}", "Add the missing band"
+        )
+
+
 def flux_stamp(
     pixels: np.ndarray,
     bands: Sequence[str],
@@ -111,21 +130,7 @@ def flux_stamp(
         UnreadableStampError: If planes and names do not agree, g, r or z is missing where there are fewer than three
             planes, a name comes twice, or no pixel is finite in every band.
     """
-    if len(bands) != len(pixels):
-        raise UnreadableStampError(
-            place,
-            f"has {len(pixels)} planes and names the bands {', '.join(bands)}",
-            "Name one band for each plane: in FITS by BANDS in the header",
-        )
-    if len(set(bands)) != len(bands):
-        raise UnreadableStampError(
-            place, f"names a band twice: {', '.join(bands)}", "Give each band once, or each set in a file of its own"
-        )
-    if len(bands) < len(DEFAULT_BANDS):
-        missing = [band for band in DEFAULT_BANDS if band not in bands]
-        raise UnreadableStampError(
-            place, f"has the bands {', '.join(bands)} and misses {', '.join(missing)}", "Add the missing band"
-        )
+    check_bands(bands, len(pixels), place)
     factor, units = nanomaggies_per_unit(units, zero_point, place)
     order = wavelength_order(bands)
     if order != list(range(len(bands))):

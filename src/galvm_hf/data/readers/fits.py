@@ -4,7 +4,7 @@ import gzip
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -76,12 +76,12 @@ def read_fits(
         planes = _read_planes(stream, place)
         first = planes[0]
         if first.pixels.ndim == 3:
-            bands = _cube_bands(first.header, len(first.pixels))
-            units, zero_point = _units(first), _zero_point(first)
+            bands = cube_bands(first.header, len(first.pixels))
+            units, zero_point = _units(first.header), _zero_point(first.header, first.place)
             return flux_stamp(
                 first.pixels, bands, first.place, name, source, first.pixel_scale, units, zero_point, first.wcs, columns
             )
-        named = [(band, plane) for plane in planes if (band := _image_band(plane.header)) is not None]
+        named = [(band, plane) for plane in planes if (band := image_band(plane.header)) is not None]
         if not named:
             raise UnreadableStampError(
                 place,
@@ -148,13 +148,18 @@ def _stack(
 
 def _convert(plane: _Plane) -> str | None:
     """Bring a plane to nanomaggies, in place, by a zero point that may be its own; returns the units it has then."""
-    factor, units = nanomaggies_per_unit(_units(plane), _zero_point(plane), plane.place)
+    factor, units = flux_units(plane.header, plane.place)
     np.multiply(plane.pixels, np.float32(factor), out=plane.pixels)
     return units
 
 
-def _units(plane: _Plane) -> str:
-    return str(plane.header.get("BUNIT", ""))
+def flux_units(header: Any, place: str) -> tuple[float, str | None]:
+    """What pixels are to be multiplied by, and the unit that they have then, as `nanomaggies_per_unit` tells."""
+    return nanomaggies_per_unit(_units(header), _zero_point(header, place), place)
+
+
+def _units(header: Any) -> str:
+    return str(header.get("BUNIT", ""))
 
 
 def _read_planes(stream: BinaryIO, place: str) -> list[_Plane]:
@@ -175,24 +180,41 @@ def _read_planes(stream: BinaryIO, place: str) -> list[_Plane]:
         warnings.simplefilter("ignore")  # of habits of old surveys; damage is looked for below
         options = {"memmap": False, "lazy_load_hdus": True, "disable_image_compression": True}
         with fits.open(stream, **options) as hdus:
-            for index, hdu in enumerate(hdus):
-                here = f"{place}[{index}]"
-                packed = isinstance(hdu, fits.BinTableHDU) and fits.CompImageHDU.match_header(hdu.header)
-                if not packed and not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU):
-                    continue
-                image = fits.CompImageHDU(bintable=hdu) if packed else hdu
-                if len(image.shape) not in (2, 3):
-                    continue
-                if len(image.shape) == 2 and planes and _image_band(image.header) is None:
-                    continue
+            for hdu, image, here in iter_images(hdus, place):
                 check_shape((len(planes) + 1, *image.shape), here)
-                _check_hdu(hdu, size, here)
+                check_hdu(hdu, size, here)
                 planes.append(_read_plane(image, here))
-                if len(image.shape) == 3:
-                    return planes[-1:]
     if not planes:
         raise UnreadableStampError(place, "holds no image", "Stack the bands g, r, z to one image [3, H, W]")
-    return planes
+    return planes[-1:] if planes[-1].pixels.ndim == 3 else planes
+
+
+def iter_images(hdus: Iterable[Any], place: str) -> Iterator[tuple[Any, Any, str]]:
+    """The images of a file: those [H, W] that come before its first cube, the first and all that name a band; the cube.
+
+    Args:
+        hdus: Of a file opened with `disable_image_compression`.
+        place: Of the file.
+
+    Yields:
+        An HDU as it lies in the file, the image in it, which is another HDU where it is compressed, and its place.
+    """
+    from astropy.io import fits
+
+    found = False
+    for index, hdu in enumerate(hdus):
+        packed = isinstance(hdu, fits.BinTableHDU) and fits.CompImageHDU.match_header(hdu.header)
+        if not packed and not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU):
+            continue
+        image = fits.CompImageHDU(bintable=hdu) if packed else hdu
+        if len(image.shape) not in (2, 3):
+            continue
+        if len(image.shape) == 2 and found and image_band(image.header) is None:
+            continue
+        found = True
+        yield hdu, image, f"{place}[{index}]"
+        if len(image.shape) == 3:
+            return
 
 
 def _start(stream: BinaryIO, place: str) -> bytes:
@@ -203,11 +225,16 @@ def _start(stream: BinaryIO, place: str) -> bytes:
     return start
 
 
-def _check_hdu(hdu: Any, size: int, place: str) -> None:
-    """Refuse an HDU that the file does not hold whole, or that does not match its checksums."""
+def check_whole(hdu: Any, size: int, place: str) -> None:
+    """Refuse an HDU that reaches beyond the end of a file of this many bytes."""
     end = hdu.fileinfo()["datLoc"] + hdu.size
     if end > size:
         raise UnreadableStampError(place, f"is cut short: {size} bytes, where it needs {end}", "Fetch it again")
+
+
+def check_hdu(hdu: Any, size: int, place: str) -> None:
+    """Refuse an HDU that the file does not hold whole, or that does not match its checksums."""
+    check_whole(hdu, size, place)
     sums = hdu.verify_checksum(), hdu.verify_datasum()
     if _CHECKSUM_FAILS in sums:
         raise UnreadableStampError(place, "is damaged: it does not match its checksum", "Fetch it again")
@@ -234,7 +261,7 @@ def _read_plane(hdu: Any, place: str) -> _Plane:
     return _Plane(pixels, header, place, *celestial_wcs(header, place))
 
 
-def _cube_bands(header: Any, count: int) -> list[str]:
+def cube_bands(header: Any, count: int) -> list[str]:
     if "BANDS" in header:
         listed = str(header["BANDS"])
         bands = listed.replace(",", " ").split() if any(mark in listed for mark in ", ") else list(listed)
@@ -245,23 +272,23 @@ def _cube_bands(header: Any, count: int) -> list[str]:
     return [band_name(band) or band for band in bands]
 
 
-def _image_band(header: Any) -> str | None:
+def image_band(header: Any) -> str | None:
     if not is_image_name(str(header.get("EXTNAME", ""))):
         return None
     stated = (band_name(str(header.get(keyword, ""))) for keyword in BAND_KEYWORDS)
     return next((band for band in stated if band is not None), None)
 
 
-def _zero_point(plane: _Plane) -> float | None:
-    keyword = next((keyword for keyword in ZERO_POINT_KEYWORDS if keyword in plane.header), None)
+def _zero_point(header: Any, place: str) -> float | None:
+    keyword = next((keyword for keyword in ZERO_POINT_KEYWORDS if keyword in header), None)
     if keyword is None:
         return None
     try:
-        value = float(plane.header[keyword])
+        value = float(header[keyword])
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
         raise UnreadableStampError(
-            plane.place, f"has {plane.header[keyword]!r} as {keyword}", "Set it to the AB magnitude of one count"
+            place, f"has {header[keyword]!r} as {keyword}", "Set it to the AB magnitude of one count"
         )
     return value

@@ -10,6 +10,9 @@ from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
 
+# Bands are on one grid if their pixels agree to this.
+SAME_GRID_PIXELS = 0.02
+
 
 def celestial_wcs(header: Any, place: str | Path) -> tuple[Any, float | None]:
     """The two-dimensional celestial `astropy.wcs.WCS` of a FITS header and its arcseconds per pixel, or twice `None`.
@@ -43,3 +46,13 @@ def celestial_wcs_from_text(text: str, place: str | Path) -> Any:
         raise ImportError('Reading a WCS needs astropy: pip install "galvm_hf[data]"') from error
 
     return celestial_wcs(fits.Header.fromstring(text, sep="\n" if "\n" in text else ""), place)[0]
+
+
+def same_grid(wcs: Any, other: Any, shape: tuple[int, int]) -> bool:
+    """Whether two WCS put the corners of an image [H, W] at the same places."""
+    from astropy.wcs.utils import pixel_to_pixel
+
+    height, width = shape
+    x, y = np.array([0, width - 1, 0, width - 1]), np.array([0, 0, height - 1, height - 1])
+    there = pixel_to_pixel(wcs, other, x, y)
+    return bool(np.hypot(there[0] - x, there[1] - y).max() < SAME_GRID_PIXELS)
