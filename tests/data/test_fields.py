@@ -108,7 +108,7 @@ def test_what_cannot_be_used_is_refused(folder, tmp_path):
     content = json.loads((folder / "annotations.json").read_text())
     content["images"][0] |= {"height": 32, "file_name": str(folder / "field-00000.png")}
     (tmp_path / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(UnreadableStampError, match=r"it is \(64, 64\) px, and its annotations say \(32, 64\)"):
+    with pytest.raises(UnreadableStampError, match=r"is of \(64, 64\) px, and its annotations are of \(32, 64\)"):
         FieldDataset([tmp_path]).read(0)
     with pytest.raises(ValueError, match="do not make a batch"):
         collate_fields([FieldDataset([folder], size)[0] for size in (32, 48)])

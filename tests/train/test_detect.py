@@ -64,9 +64,8 @@ def run(settings: dict, fields: Path) -> Path:
 def test_the_script_learns_and_releases_a_detector(fields, write, launch, read_log, tmp_path):
     config = write(values(tmp_path / "run"))
     script = ROOT / "training" / "detect.py"
-    printed = launch(
-        "accelerate.commands.launch", "--num_processes", 1, "--cpu", script, "--config", config, "--data", fields
-    )
+    one = ROOT / "configs" / "accelerate" / "one-cpu.yaml"
+    printed = launch("accelerate.commands.launch", "--config_file", one, script, "--config", config, "--data", fields)
     folder = tmp_path / "run" / "checkpoint"
     assert f"Checkpoint: {folder}" in printed
     log = read_log(tmp_path / "run")

@@ -116,7 +116,7 @@ class FieldDataset(Dataset):
             display = flux_to_display(flux)
         if display.shape[1:] != size:
             raise UnreadableStampError(
-                image["path"], None, f"it is {display.shape[1:]} px, and its annotations say {size}", "annotate it anew"
+                image["path"], f"is of {display.shape[1:]} px, and its annotations are of {size}", "Annotate it anew"
             )
         masks = [_decode(annotation, size) for annotation in image["annotations"]]
         masks = [mask for mask in masks if mask.any()]

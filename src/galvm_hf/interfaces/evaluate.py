@@ -137,7 +137,7 @@ def detection(
 
     Examples:
 
-        galvm evaluate detection --data simulated-test --model runs/lens/checkpoint --model runs/resnet50/checkpoint --out results
+        galvm evaluate detection --data simulated-test --model galvm-lens --model runs/resnet50/checkpoint --out results
     """
     with plain_errors():
         from .measure_detection import measure_detectors
