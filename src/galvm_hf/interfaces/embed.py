@@ -11,7 +11,6 @@ from ..data.readers import iter_stamps, summarise_sources
 from ..data.skipped import write_skipped
 from ..data.stamp import Stamp, UnreadableStampError
 from ..files import whole_file
-from .install import NAME
 
 OWN_COLUMNS = ("id", "source", "features")
 
@@ -76,16 +75,16 @@ class EmbedSummary:
 
 
 def resolve_checkpoint(name: str) -> str:
-    """What `from_pretrained` has to be given: the packaged checkpoint for "galvm", else the directory or Hub name.
+    """What `from_pretrained` has to be given: a packaged checkpoint by its name, else the directory or Hub name.
 
     Raises:
-        FileNotFoundError: If the packaged checkpoint is asked for and missing, or something that looks like a directory
+        FileNotFoundError: If a packaged checkpoint is asked for and missing, or something that looks like a directory
             does not exist.
     """
-    from ..checkpoints import released_checkpoint
+    from ..checkpoints import RELEASED, released_checkpoint
 
-    if name == NAME:
-        return str(released_checkpoint())
+    if name in RELEASED:
+        return str(released_checkpoint(name))
     if Path(name).is_dir():
         return name
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
