@@ -112,5 +112,5 @@ def test_completeness_of_simulated_fields(tmp_path):
     assert result.area == pytest.approx(2 * (128 * 0.262 / 3600) ** 2)
     catalogue = Table.read(tmp_path / "simulated" / "field-00000.ecsv")
     known = catalogue[catalogue["class"] == "lens"]["einstein_radius"]
-    shown = [image["annotations"] for image in simulated.images][0]
+    shown = simulated.images[0]["annotations"]
     assert result.radius[: len(shown)] == pytest.approx(known[: len(shown)])
