@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..files import whole_file
-from .simulate.boxes import run_lengths
+from .boxes import run_lengths
 
 CATEGORIES = ({"id": 1, "name": "lens", "supercategory": "galaxy"},)
 

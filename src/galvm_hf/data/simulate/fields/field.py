@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...boxes import box_of_mask
 from ...coco import Instance
-from ..boxes import box_of_mask
 from ..draw import take
 from ..galaxies.population import CLASSES, draw_galaxies
 from ..galaxies.stamps import render_galaxies

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import torch
 
+from ...boxes import run_lengths
 from ...fits_files import write_fits
 from ...jobs import open_job, refuse_other_files
 from ...readers.pictures import decode_picture
 from ...stamp import NANOMAGGY, Stamp
-from ..boxes import run_lengths
 from ..galaxies.population import CLASSES
 from ..galaxies.sdss import JPEG_QUALITY, simulate_sdss_pictures
 from ..galaxies.stamps import simulate_galaxies
