@@ -21,7 +21,7 @@ FIELD_OF_VIEW = 8.0  # arcsec from the centre: the widest arcs
 LEAST_SIGNIFICANCE = 4.0  # of a pixel
 LEAST_EXCESS = 0.25  # of the blue light that the deflector's colour does not explain; its own gradient is less
 LEAST_AREA = 0.5  # square arcsec of a piece
-STAR_RADIUS = 1.4  # arcsec round what is saturated in all bands, away from the deflector
+STAR_RADIUS = 2.0  # arcsec round what is saturated in g and r, away from the deflector
 DISTANCE_SCALE = 3.0  # arcsec from the centre at which a piece counts half
 BAND = (0.5, 1.6)  # of the distance of the main piece, in which the others lie
 LEAST_SHARE = 0.08  # of the light of the main piece
@@ -52,7 +52,7 @@ def find_arcs(flux: np.ndarray, clipped: np.ndarray, pixel_scale: float, psf_fwh
     rest = blue - colour * red
     sigma = np.hypot(noise.sigma[0], colour * noise.sigma[1])
 
-    stars = clipped.all(axis=0) & (from_peak > 2 * CORE)
+    stars = clipped[:2].all(axis=0) & (from_peak > 2 * CORE)
     reach = 2 * int(STAR_RADIUS / pixel_scale) + 1
     stars = cv2.dilate(stars.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
     bluer = (rest > LEAST_SIGNIFICANCE * sigma) & (rest > LEAST_EXCESS * blue) & (centre < FIELD_OF_VIEW)
