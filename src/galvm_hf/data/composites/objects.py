@@ -11,7 +11,7 @@ from ..readers.pictures import decode_picture
 from .surveys import CFHTLS, LEGACY, SDSS, Survey
 
 # Share of the objects, by the hash of their names; the rest is for tests.
-TRAIN, VALIDATION = 0.45, 0.1
+TRAIN, VALIDATION = 0.42, 0.13
 SPLITS = ("train", "validation", "test")
 CLASSES = ("lens", "negative", "galaxy")
 # Grades of the experts of Space Warps (More et al. 2016): 3 is a sure lens, 0 is none.
