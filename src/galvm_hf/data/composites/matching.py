@@ -137,7 +137,8 @@ def distance_outside(objects: np.ndarray) -> np.ndarray:
     """Pixels from the nearest object, 0 in them, float32 [H, W]; the stamp's diagonal where there is none."""
     if not objects.any():
         return np.full(objects.shape, np.hypot(*objects.shape), dtype=np.float32)
-    return cv2.distanceTransform((~objects).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform((~objects).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.round(distance, 3)  # its last bits depend on where in memory the image lies
 
 
 def _fitting_gain(noise: StampNoise, conditions: Conditions) -> float:
