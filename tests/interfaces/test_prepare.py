@@ -1,7 +1,8 @@
-"""`galvm prepare cutouts`, `shards` and `splits`, as they are typed."""
+"""`galvm prepare cutouts`, `shards`, `splits` and `composites`, as they are typed."""
 
 import numpy as np
 import pytest
+from made_up_stamps import write_made_up_stamps
 from typer.testing import CliRunner
 
 from galvm_hf.data.readers import iter_stamps
@@ -127,3 +128,24 @@ def test_help_shows_examples():
         done = run(app, ["prepare", command, "--help"])
         assert done.exit_code == 0
         assert "Examples" in done.stdout
+
+
+def test_composites_in_two_runs(tmp_path):
+    data, out = write_made_up_stamps(tmp_path / "data"), tmp_path / "out"
+    arguments = ["prepare", "composites", "--data", str(data), "--split", "test", "--out", str(out), "--number", "2"]
+    result = run(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.output.strip().splitlines()[-1] == f"2 composite fields in {out}, 0 of them from an earlier run."
+    (out / "field-00001.json").unlink()
+    assert "1 of them from an earlier run" in run(app, arguments).output
+    refused = run(app, [*arguments, "--seed", "5"])
+    assert refused.exit_code == 1
+    assert "is of another job" in refused.output
+
+
+def test_composites_need_real_images(tmp_path):
+    result = run(
+        app, ["prepare", "composites", "--data", str(tmp_path), "--split", "train", "--out", str(tmp_path / "o")]
+    )
+    assert result.exit_code == 1
+    assert "holds no Parquet file" in result.output

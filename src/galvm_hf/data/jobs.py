@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import whole_file
+
 
 def as_job(**parts: Any) -> dict[str, Any]:
     """A job as JSON gives it back."""
@@ -41,6 +43,33 @@ def require_same_job(earlier: Mapping[str, Any], job: Mapping[str, Any], place: 
             f"{place} comes from another job: {told}. Repeat the command that began it, give another directory, or "
             "remove what is there (--overwrite, where the command has it)."
         )
+
+
+def open_job(record: Path, job: Mapping[str, Any]) -> None:
+    """Note in a directory what is being written to it, or see that it is what was being written before.
+
+    Args:
+        record: The note, a JSON file in that directory.
+        job: What is being written.
+
+    Raises:
+        ValueError: If the directory holds anything else.
+    """
+    directory = record.parent
+    if not record.exists():
+        refuse_other_files(directory)
+        with whole_file(record) as temporary:
+            temporary.write_text(json.dumps(job, indent=1), encoding="utf-8")
+    elif (earlier := json.loads(record.read_text(encoding="utf-8"))) != job:
+        raise ValueError(
+            f"{directory} is of another job, {earlier}, now {job}. Repeat that one, or give another --out."
+        )
+
+
+def refuse_other_files(directory: Path) -> None:
+    """Refuse a directory that is not new or empty, with a `ValueError`."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ValueError(f"{directory} holds other files already. Give an empty or a new directory with --out.")
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""`galvm prepare`: stamps from the sky, stamps into shards, and shards into splits."""
+"""`galvm prepare`: stamps from the sky, stamps into shards, shards into splits, and real stamps into fields."""
 
 import shlex
 import sys
@@ -11,7 +11,7 @@ import typer
 from .console import list_skipped, plain_errors
 
 prepare_app = typer.Typer(
-    help="Make data ready: cut stamps from surveys, pack stamps into shards, split shards.", no_args_is_help=True
+    help="Make data ready: cut stamps from surveys, pack and split them, compose fields.", no_args_is_help=True
 )
 
 OverwriteOption = Annotated[
@@ -24,6 +24,14 @@ class CutoutFormat(StrEnum):
 
     FITS = "fits"
     PARQUET = "parquet"
+
+
+class CompositeSplit(StrEnum):
+    """Whose objects `galvm prepare composites` takes."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
 
 
 @prepare_app.command()
@@ -161,6 +169,39 @@ def splits(
             f"{counts} rows in {out}; {dropped} dropped that show a galaxy of an excluded file, {len(summary.grouped)} "
             f"pairs of the same galaxy kept together, {len(summary.skipped)} skipped."
         )
+
+
+@prepare_app.command()
+def composites(
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="GALVM_DATA", help="Folder of real images: cfhtls-space-warps, sdss-unlabelled, legacy-lenses."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to: empty, or that of the same command, stopped.")],
+    split: Annotated[CompositeSplit, typer.Option(help="Which objects: no object is in two splits.")],
+    number: Annotated[int, typer.Option(min=1, help="How many fields.")] = 1000,
+    size: Annotated[int, typer.Option(min=256, max=1024, help="Height and width in pixels of 0.262 arcsec.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pixels.")] = 0,
+) -> None:
+    """Compose fields of real galaxies and real strong lenses, with boxes and masks of the lenses in the COCO format.
+
+    Stamps are brought to one pixel scale, seeing, stretch and noise, and blended into the noise of the field. Two
+    thirds of the fields have one to three lenses; all have what experts took for no lens, and galaxies. The masks are
+    computed, not drawn. Lenses of the Legacy Surveys are in the test split only. A job that was stopped goes on.
+
+    Examples:
+
+        galvm prepare composites --data DIR --split train --number 1000 --out composites/train
+
+        galvm prepare composites --data DIR --split test --number 100 --size 1024 --seed 1 --out wide
+    """
+    with plain_errors():
+        from ..data.composites import write_composites
+
+        there = write_composites(data, split.value, number, seed, size, out)
+        typer.echo(f"{number} composite fields in {out}, {there} of them from an earlier run.")
 
 
 def _command() -> str:

@@ -44,7 +44,7 @@ def observe(surface_flux: Tensor, psf_fwhm: Tensor, sky: Tensor, generator: torc
     size, device = surface_flux.shape[-2:], surface_flux.device
     image = blur(surface_flux, psf_fwhm)
     white = torch.randn(image.shape, generator=generator, device=device)
-    noise = torch.fft.irfft2(torch.fft.rfft2(white) * _noise_transfer(size).to(device), s=size)
+    noise = torch.fft.irfft2(torch.fft.rfft2(white) * noise_transfer(size).to(device), s=size)
     level = torch.tensor(SKY_LEVEL, device=device)[:, None, None]
     return image + noise * sky[..., None, None] * (1 + image.clamp(min=0) / level).sqrt_()
 
@@ -56,7 +56,7 @@ def blur(surface_flux: Tensor, psf_fwhm: Tensor) -> Tensor:
     return torch.fft.irfft2(torch.fft.rfft2(surface_flux) * transfer, s=size)
 
 
-def _noise_transfer(size: tuple[int, int]) -> Tensor:
+def noise_transfer(size: tuple[int, int]) -> Tensor:
     """Amplitude of the noise by frequency, [H, W // 2 + 1], with a mean power of one."""
     powers = []
     for side, frequencies in zip(size, (torch.fft.fftfreq(size[0]), torch.fft.rfftfreq(size[1])), strict=True):

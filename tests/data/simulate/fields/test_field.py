@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galvm_hf.data.simulate.boxes import box_of_mask, run_lengths
+from galvm_hf.data.boxes import box_of_mask, run_lengths
 from galvm_hf.data.simulate.fields.counts import galaxies_expected
 from galvm_hf.data.simulate.fields.field import simulate_field
 from galvm_hf.data.simulate.survey import PIXEL_SCALE

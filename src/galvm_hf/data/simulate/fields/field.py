@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..boxes import box_of_mask
+from ...boxes import box_of_mask
+from ...coco import Instance
 from ..draw import take
 from ..galaxies.population import CLASSES, draw_galaxies
 from ..galaxies.stamps import render_galaxies
@@ -40,21 +41,6 @@ STAMP_BATCH = 16
 STAR_SIDE = 5
 # Light below this share of the sky's noise in a pixel is not rendered.
 NEGLIGIBLE = 0.05
-
-
-@dataclass(frozen=True)
-class Instance:
-    """Where a lens shows in a field.
-
-    Attributes:
-        row: Of the lens in the catalogue.
-        box: x0, y0, x1, y1, the last two exclusive: the smallest box round its mask, inside the field.
-        mask: Its pixels inside the box, bool [h, w].
-    """
-
-    row: int
-    box: tuple[int, int, int, int]
-    mask: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,21 @@
 """Simulated fields in files that any tool reads: FITS images and masks, ECSV catalogues, COCO annotations."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ....files import whole_file
+from ...coco import annotate, collect, write_json
 from ...fits_files import write_fits
+from ...jobs import open_job
 from ...stamp import NANOMAGGY
-from ..boxes import run_lengths
 from ..fields.field import SimulatedField, simulate_field
 from ..lenses.systems import MASK_SIGMA
 from ..survey import BANDS
-from .stamps import chunk_generator, open_job
+from .stamps import JOB_FILE, chunk_generator
 
-CATEGORIES = ({"id": 1, "name": "lens", "supercategory": "galaxy"},)
+DESCRIPTION = "Strong lenses in simulated fields: nothing in them is an observation."
 UNITS = {
     "ra": "deg",
     "dec": "deg",
@@ -70,7 +69,7 @@ def write_fields(
     if not 0 <= fewest <= most:
         raise ValueError(f"The fewest lenses must not be more than the most, got {fewest} and {most}.")
     job = {"simulation": "fields", "number": number, "seed": seed, "size": list(size)}
-    open_job(directory, job | {"lenses": list(lenses), "lookalikes": lookalikes})
+    open_job(directory / JOB_FILE, job | {"lenses": list(lenses), "lookalikes": lookalikes})
     # the annotations of a field are written after its image and catalogue: where they are, the field is whole
     parts = [directory / f"field-{index:05d}.json" for index in range(number)]
     there = sum(part.exists() for part in parts)
@@ -82,9 +81,9 @@ def write_fields(
                 field = simulate_field(size, generator, here, lookalikes)
                 _write_image(field, part.with_suffix(".fits"), seed)
                 _write_catalogue(field, part.with_suffix(".ecsv"))
-                _write_json(_annotate(field, part.with_suffix(".fits").name), part)
+                write_json(annotate(field.instances, size, part.with_suffix(".fits").name), part)
                 progress.update()
-    _write_json(_collect(parts), directory / "annotations.json")
+    write_json(collect(parts, DESCRIPTION), directory / "annotations.json")
     return there
 
 
@@ -126,39 +125,3 @@ def _write_catalogue(field: SimulatedField, path: Path) -> None:
     table.meta = {"comments": ["Simulated, not observed. x and y count from 0 at the centre of the first pixel."]}
     with whole_file(path) as temporary:
         table.write(temporary, format="ascii.ecsv")
-
-
-def _annotate(field: SimulatedField, file_name: str) -> dict[str, Any]:
-    """One image and its annotations, without the numbers that they get among all."""
-    height, width = field.flux.shape[1:]
-    annotations = []
-    for instance in field.instances:
-        x0, y0, x1, y1 = instance.box
-        annotations.append(
-            {
-                "category_id": CATEGORIES[0]["id"],
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": int(instance.mask.sum()),
-                "iscrowd": 0,
-                "segmentation": run_lengths(instance.mask, x0, y0, (height, width)),
-                "catalogue_id": instance.row + 1,
-            }
-        )
-    return {"image": {"file_name": file_name, "height": height, "width": width}, "annotations": annotations}
-
-
-def _collect(parts: list[Path]) -> dict[str, Any]:
-    """The annotations of all fields as one COCO data set."""
-    images, annotations = [], []
-    for image_id, path in enumerate(parts, 1):
-        part = json.loads(path.read_text(encoding="utf-8"))
-        images.append({"id": image_id} | part["image"])
-        for annotation in part["annotations"]:
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id} | annotation)
-    info = {"description": "Strong lenses in simulated fields: nothing in them is an observation."}
-    return {"info": info, "images": images, "categories": list(CATEGORIES), "annotations": annotations}
-
-
-def _write_json(content: dict[str, Any], path: Path) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")

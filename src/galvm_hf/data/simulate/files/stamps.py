@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import torch
 
-from ....files import whole_file
+from ...boxes import run_lengths
 from ...fits_files import write_fits
+from ...jobs import open_job, refuse_other_files
 from ...readers.pictures import decode_picture
 from ...stamp import NANOMAGGY, Stamp
-from ..boxes import run_lengths
 from ..galaxies.population import CLASSES
 from ..galaxies.sdss import JPEG_QUALITY, simulate_sdss_pictures
 from ..galaxies.stamps import simulate_galaxies
@@ -82,7 +82,7 @@ def write_stamp_shards(what: str, number: int, seed: int, size: int, directory: 
     from ...shards import ShardWriter, record_path, write_dataset_card
 
     if not record_path(directory, "train").exists():
-        _refuse_other_files(directory)
+        refuse_other_files(directory)
     job = {"simulation": what, "number": number, "seed": seed, "size": size}
     sized = "" if what == "pictures" else f" --size {size}"
     names = {"label": LABELS[what]} | ({"kind": KINDS} if what == "lenses" else {})
@@ -110,7 +110,7 @@ def write_stamp_cubes(what: str, number: int, seed: int, size: int, directory: P
     """
     from tqdm import tqdm
 
-    open_job(directory, {"simulation": what, "number": number, "seed": seed, "size": size})
+    open_job(directory / JOB_FILE, {"simulation": what, "number": number, "seed": seed, "size": size})
     there = 0  # files are written one after another, so what is there is a beginning
     while there < number and (directory / f"{_name(what, seed, there)}.fits").exists():
         there += 1
@@ -119,28 +119,6 @@ def write_stamp_cubes(what: str, number: int, seed: int, size: int, directory: P
             _write_cube(stamp, directory / f"{stamp.id}.fits")
             progress.update()
     return there
-
-
-def open_job(directory: Path, job: dict[str, Any]) -> None:
-    """Note in a directory what is being written to it, or see that it is what was being written before.
-
-    Raises:
-        ValueError: If the directory holds anything else.
-    """
-    path = directory / JOB_FILE
-    if not path.exists():
-        _refuse_other_files(directory)
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(job, indent=1), encoding="utf-8")
-    elif (earlier := json.loads(path.read_text(encoding="utf-8"))) != job:
-        raise ValueError(
-            f"{directory} is of another job, {earlier}, now {job}. Repeat that one, or give another --out."
-        )
-
-
-def _refuse_other_files(directory: Path) -> None:
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ValueError(f"{directory} holds other files already. Give an empty or a new directory with --out.")
 
 
 def _name(what: str, seed: int, index: int) -> str:

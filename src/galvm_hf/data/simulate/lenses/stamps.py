@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..boxes import box_of_mask
+from ...boxes import box_of_mask
 from ..draw import take
 from ..galaxies.population import draw_galaxies
 from ..galaxies.stamps import render_galaxies
