@@ -113,11 +113,11 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(fields, read_log, tmp_p
 
 def test_the_peer_trains_and_is_told_apart(fields, tmp_path):
     pytest.importorskip("timm")
-    from galvm_hf.interfaces.measure_detection import load_detector
+    from galvm_hf.interfaces.detect import load_model
     from galvm_hf.train.resnet import ResNetForLensDetection
 
     folder = run(values(tmp_path / "run", steps=2) | {"encoder": "resnet50"}, fields)
-    model, _ = load_detector(str(folder))
+    model, _ = load_model(str(folder))
     assert isinstance(model, ResNetForLensDetection)
     assert not any(name.startswith("galvm.") for name in model.state_dict())
 

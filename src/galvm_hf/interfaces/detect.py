@@ -71,14 +71,37 @@ def load_detector(name: str, device: str = "auto", threshold: float = 0.5) -> An
         device: As torch names it, or "auto".
         threshold: Least score of a detection.
     """
+    from ..detection import Detector
+
+    model, image_processor = load_model(name, device)
+    return Detector(model, image_processor, model.device, threshold)
+
+
+def load_model(name: str, device: str = "auto") -> tuple[Any, Any]:
+    """A detector in evaluation mode and its image processor.
+
+    Args:
+        name: "galvm-lens" for the packaged checkpoint, a folder, or a name on the Hub.
+        device: As torch names it, or "auto".
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If the checkpoint has no detector.
+    """
+    from safetensors.torch import load_file
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
-    from ..detection import Detector
+    from ..train.resnet import ResNetForLensDetection
     from .embed import pick_device, resolve_checkpoint
 
-    path, torch_device = resolve_checkpoint(name), pick_device(device)
-    model = AutoModelForObjectDetection.from_pretrained(path).eval().to(torch_device)
-    return Detector(model, AutoImageProcessor.from_pretrained(path), torch_device, threshold)
+    path = resolve_checkpoint(name)
+    weights = Path(path) / "model.safetensors"
+    is_peer = weights.is_file() and any(key.startswith("resnet.") for key in load_file(weights))
+    loader = ResNetForLensDetection if is_peer else AutoModelForObjectDetection
+    model, info = loader.from_pretrained(path, output_loading_info=True)
+    if any(key.startswith("detector.") for key in info["missing_keys"]):
+        raise ValueError(f"{name} has no lens detector: give galvm-lens, or a checkpoint that training/detect.py made.")
+    return model.eval().to(pick_device(device)), AutoImageProcessor.from_pretrained(path)
 
 
 def detect_lenses(

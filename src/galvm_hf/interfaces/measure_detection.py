@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ..data.fields import FieldDataset
 from ..evaluation.detection import detect_fields, measure_completeness, measure_precision
 from ..evaluation.detection.figures import SCORE, picture_examples, plot_completeness, plot_precision
-from .embed import pick_device, resolve_checkpoint
+from .detect import load_model
+from .embed import resolve_checkpoint
 from .measure import Measurement
 
 KINDS = ("boxes", "masks")
@@ -32,7 +32,7 @@ def measure_detectors(models: Sequence[str], data: Path, out: Path, device: str 
     found, precisions, surveys, results = {}, {}, {}, {}
     simulated = all(Path(image["path"]).suffix == ".fits" for image in fields.images)
     for name, model in zip(names, models, strict=True):
-        found[name] = detect_fields(*load_detector(model, device), fields)
+        found[name] = detect_fields(*load_model(model, device), fields)
         precisions[name] = {kind: measure_precision(fields, found[name], kind) for kind in KINDS}
         results[name] = {
             kind: {metric: asdict(getattr(result, metric)) for metric in ("ap", "ap50", "ap75")}
@@ -60,32 +60,6 @@ def measure_detectors(models: Sequence[str], data: Path, out: Path, device: str 
         rows.append((name, *(str(getattr(measured[kind], key)) for kind in KINDS for key in ("ap", "ap50", "ap75"))))
     heading = f"{lenses} lenses in {len(fields)} fields, 95 % intervals over fields"
     return Measurement(heading, rows, record)
-
-
-def load_detector(name: str, device: str = "auto") -> tuple[Any, Any]:
-    """A detector in evaluation mode and its image processor.
-
-    Args:
-        name: "galvm-lens" for the packaged checkpoint, a folder, or a name on the Hub.
-        device: As torch names it, or "auto".
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If the checkpoint has no detector.
-    """
-    from safetensors.torch import load_file
-    from transformers import AutoImageProcessor, AutoModelForObjectDetection
-
-    from ..train.resnet import ResNetForLensDetection
-
-    path = resolve_checkpoint(name)
-    weights = Path(path) / "model.safetensors"
-    is_peer = weights.is_file() and any(key.startswith("resnet.") for key in load_file(weights))
-    loader = ResNetForLensDetection if is_peer else AutoModelForObjectDetection
-    model, info = loader.from_pretrained(path, output_loading_info=True)
-    if any(key.startswith("detector.") for key in info["missing_keys"]):
-        raise ValueError(f"{name} has no lens detector: give galvm-lens, or a checkpoint that training/detect.py made.")
-    return model.eval().to(pick_device(device)), AutoImageProcessor.from_pretrained(path)
 
 
 def _distinct(models: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 
-from ..checkpoints import released_checkpoint
+from ..checkpoints import RELEASED, released_checkpoint
 from ..configuration_galvm import GalvmConfig
 from ..data.stream import Augmentation
 from ..image_processing_galvm import GalvmImageProcessor
@@ -89,7 +89,7 @@ class RunSettings:
     Attributes:
         model: Preset of the configuration: `tiny`, `small` or `base`.
         model_overrides: Fields of the configuration that differ from the preset.
-        start_from: Folder of a checkpoint to begin with, or `galvm` for the released one: its configuration, and the
+        start_from: Folder of a checkpoint to begin with, or the name of a released one: its configuration, and the
             weights of all that it has.
         output: Folder of the run: log, plots, resumable states and the checkpoint.
         seed: Of weights, order, augmentation, degradation and the draw of tasks.
@@ -174,7 +174,9 @@ class RunSettings:
 
     def start_folder(self) -> Path | None:
         """Where the checkpoint to begin with lies."""
-        return released_checkpoint() if self.start_from == "galvm" else self.start_from and Path(self.start_from)
+        if self.start_from in RELEASED:
+            return released_checkpoint(self.start_from)
+        return self.start_from and Path(self.start_from)
 
     def model_config(self) -> GalvmConfig:
         """The configuration of `start_from`, or else the preset with its overrides."""
