@@ -33,6 +33,7 @@ from .modeling_galvm import GalvmModel, GalvmPreTrainedModel, normalise_map
 MASK_SIDE = 28  # of a predicted mask, as torchvision's mask head has it
 # Proposals that losses are computed from. torchvision's are for photographs full of objects: 2,000 and 512.
 PROPOSALS, SAMPLED = 500, 64
+MOST_OVERLAP = 0.3  # of two detections, intersection over union: lenses hardly ever overlap
 LOSS_SEED = 0  # of the samples that an evaluation's loss is computed from
 _SURE = 1e-6  # scores are kept this far from 0 and 1, so that their logits are finite
 
@@ -100,6 +101,7 @@ class GalvmMaskRCNN(nn.Module):
             box_roi_pool=pooled,
             box_head=TwoMLPHead(channels * 7**2, hidden_size),
             box_predictor=FastRCNNPredictor(hidden_size, classes),
+            box_nms_thresh=MOST_OVERLAP,
             box_detections_per_img=config.detections_per_image,
             mask_roi_pool=MultiScaleRoIAlign(levels, output_size=MASK_SIDE // 2, sampling_ratio=2),
             mask_head=MaskRCNNHeads(channels, (channels,) * 4, dilation=1),
