@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..data.readers import iter_stamps, summarise_sources
 from ..data.skipped import write_skipped
@@ -25,12 +25,14 @@ class Encoder:
         image_processor: The checkpoint's `GalvmImageProcessor`.
         device: Where the model is.
         adaptive_crop: Whether each stamp is first cropped to its galaxy.
+        features: "pooler_output", or "stage_statistics": mean and deviation of the tokens of every stage.
     """
 
     model: Any
     image_processor: Any
     device: Any
     adaptive_crop: bool = True
+    features: Literal["pooler_output", "stage_statistics"] = "pooler_output"
 
     def prepare(self, stamps: Sequence[Stamp]) -> Any:
         """Display images [B, 3, H, W] in [0, 1] of stamps, flux and pictures mixed, in their order.
@@ -57,9 +59,16 @@ class Encoder:
         """Features [B, D] in float32, on the CPU, of display images [B, 3, H, W]."""
         import torch
 
+        from ..head_galvm import stage_statistics
+
         with torch.no_grad():
-            features = self.model(pixel_values.to(self.device, self.model.dtype)).pooler_output
+            outputs = self.model(pixel_values.to(self.device, self.model.dtype))
+            features = outputs.pooler_output if self.features == "pooler_output" else stage_statistics(outputs)
         return features.float().cpu()
+
+    def encode_stamps(self, stamps: Sequence[Stamp]) -> Any:
+        """Features [B, D] in float32, on the CPU, of stamps; raises what `prepare` does."""
+        return self.encode(self.prepare(stamps))
 
 
 @dataclass
@@ -103,19 +112,25 @@ def pick_device(name: str) -> Any:
     return accelerator or torch.device("cpu")
 
 
-def load_encoder(name: str, device: str = "auto", adaptive_crop: bool = True) -> Encoder:
+def load_encoder(
+    name: str,
+    device: str = "auto",
+    adaptive_crop: bool = True,
+    features: Literal["pooler_output", "stage_statistics"] = "pooler_output",
+) -> Encoder:
     """Load the encoder of a checkpoint.
 
     Args:
         name: "galvm" for the packaged checkpoint, a directory, or a name on the Hub.
         device: As torch names it, or "auto".
         adaptive_crop: Whether each stamp is first cropped to its galaxy.
+        features: As of `Encoder`.
     """
     from transformers import AutoImageProcessor, AutoModel
 
     path, torch_device = resolve_checkpoint(name), pick_device(device)
     model = AutoModel.from_pretrained(path).eval().to(torch_device)
-    return Encoder(model, AutoImageProcessor.from_pretrained(path), torch_device, adaptive_crop)
+    return Encoder(model, AutoImageProcessor.from_pretrained(path), torch_device, adaptive_crop, features)
 
 
 def untrained_encoder(encoder: Encoder, seed: int) -> Encoder:
@@ -126,7 +141,7 @@ def untrained_encoder(encoder: Encoder, seed: int) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModel.from_config(encoder.model.config).eval().to(encoder.device)
-    return Encoder(model, encoder.image_processor, encoder.device, encoder.adaptive_crop)
+    return replace(encoder, model=model)
 
 
 def iter_prepared(

@@ -1,0 +1,158 @@
+"""The learner: which galaxies are of the kind that a person looks for, from a few answers.
+
+An MLP with one hidden layer of 2,048 on fixed features, as in the paper. Its hidden units are eight groups, each with
+an answer of its own: an ensemble that costs no more than one network (packed ensembles, Laurent et al. 2023). Every
+answer of the person is left out of the training of one member, which shows how sure the members may be of themselves.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+HIDDEN = 2048
+MEMBERS = 8
+STEPS = 60
+LEARNING_RATE = 2e-3
+WARM_UP = 10  # steps
+# Of the factor on the logits: a handful of answers that are all told right would ask for certainty.
+COLDEST, HOTTEST = 0.05, 5.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the learner says of B galaxies.
+
+    Attributes:
+        probability: That they are of the kind, if as many were as were not, `[B]`.
+        spread: Standard deviation of the members' own probabilities, `[B]`.
+    """
+
+    probability: Tensor
+    spread: Tensor
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A trained MLP on standardised features of width D.
+
+    Attributes:
+        weight: Of the hidden layer, `[HIDDEN, D]`.
+        bias: Of the hidden layer, `[HIDDEN]`.
+        output: Of each member on its own units, `[MEMBERS, HIDDEN / MEMBERS]`.
+        offset: Of each member, `[MEMBERS]`.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    output: Tensor
+    offset: Tensor
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Of each member, `[B, MEMBERS]` float32, from features `[B, D]`. Their mean is the learner's own."""
+        hidden = F.linear(features.to(self.weight.dtype), self.weight, self.bias).relu_()
+        members, units = self.output.shape
+        own = hidden.view(-1, members, units).transpose(0, 1)
+        return torch.bmm(own, self.output[:, :, None].to(hidden.dtype))[:, :, 0].T.float() + self.offset
+
+    def score(self, features: Tensor) -> Scores:
+        """Probability and spread of galaxies, from features `[B, D]`."""
+        logits = self.logits(features)
+        return Scores(logits.mean(1).sigmoid(), logits.sigmoid().std(1, correction=0))
+
+    def as_fast(self) -> "Learner":
+        """The same with its large matrix in bfloat16, where the processor computes in it: for scoring many."""
+        if not _computes_bfloat16():
+            return self
+        return Learner(self.weight.bfloat16(), self.bias.bfloat16(), self.output, self.offset)
+
+
+def train_learner(features: Tensor, answers: Tensor, basis: Tensor, seed: int = 0) -> Learner:
+    """Train on a person's answers, both sides weighted equally; the same from the same, whatever came before.
+
+    It is done in the coordinates of `basis`, in which Adam's steps follow the directions in which galaxies differ. On
+    galaxies held out of the training split of Galaxy Zoo 1 that finds spirals better than in those of the features
+    (average precision from 5 + 5, 15 + 15 and 50 + 50 random labels 0.21, 0.27, 0.36 in place of 0.20, 0.24, 0.35), in
+    a fraction of the time.
+
+    Args:
+        features: Standardised, `[n, D]`.
+        answers: Whether each is of the kind, bool `[n]`.
+        basis: Of the collection, `[D, R]`.
+        seed: Of the initial weights, and of who leaves out which answer.
+
+    Raises:
+        ValueError: If there is no yes or no no.
+    """
+    if features.shape[0] != len(answers) or answers.dtype != torch.bool:
+        raise ValueError(f"There must be a yes or no for each of {len(features)} galaxies, got {answers.shape}.")
+    if not (answers.any() and (~answers).any()):
+        raise ValueError("The learner needs at least one yes and one no.")
+    generator = torch.Generator().manual_seed(seed)
+    basis = basis.float()
+    coordinates = features.float() @ basis
+    left_out = _leave_out(answers, generator)
+    weights = _balance(answers[:, None] & ~left_out) + _balance(~answers[:, None] & ~left_out)
+    targets = answers.float()[:, None].expand(-1, MEMBERS)
+    units = HIDDEN // MEMBERS
+    weight = torch.randn(HIDDEN, basis.shape[1], generator=generator) * (2 / basis.shape[1]) ** 0.5
+    parameters = [weight, torch.zeros(HIDDEN), torch.zeros(MEMBERS, units), torch.zeros(MEMBERS)]
+    for parameter in parameters:
+        parameter.requires_grad_()
+    learner = Learner(*parameters)
+    optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
+    for step in range(STEPS):
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * min((step + 1) / WARM_UP, 1) * (1 - step / STEPS)
+        loss = F.binary_cross_entropy_with_logits(learner.logits(coordinates), targets, weights, reduction="sum")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        factor = _calibrate(learner.logits(coordinates), answers, left_out)
+        weight, bias, output, offset = (parameter.detach() for parameter in parameters)
+        return Learner(weight @ basis.T, bias, output * factor, offset * factor)
+
+
+def _leave_out(answers: Tensor, generator: torch.Generator) -> Tensor:
+    """Which answer is not shown to which member, bool `[n, MEMBERS]`: each to one, where both sides have two or more.
+
+    With fewer than one a member, some members see all.
+    """
+    left_out = torch.zeros(len(answers), MEMBERS, dtype=torch.bool)
+    for side in (answers, ~answers):
+        rows = side.nonzero()[:, 0]
+        if len(rows) > 1:
+            rows = rows[torch.randperm(len(rows), generator=generator)]
+            left_out[rows, torch.arange(len(rows)) % MEMBERS] = True
+    return left_out
+
+
+def _balance(shown: Tensor) -> Tensor:
+    """Weights `[n, MEMBERS]` of what is shown, half in all for each member."""
+    return 0.5 * shown / shown.sum(0)
+
+
+def _calibrate(logits: Tensor, answers: Tensor, left_out: Tensor) -> float:
+    """What to multiply logits `[n, MEMBERS]` by, so that probabilities are true of galaxies that were not trained on.
+
+    Temperature scaling (Guo et al. 2017) on what members say of the answers that they were not shown, each side
+    weighted equally, with the targets of Platt (1999), which allow for there being few.
+    """
+    held = left_out.any(1)
+    if not (held & answers).any() or not (held & ~answers).any():
+        return 1.0
+    unseen, answers = (logits * left_out).sum(1)[held], answers[held]
+    yes, no = answers.sum(), (~answers).sum()
+    targets = torch.where(answers, (yes + 1) / (yes + 2), 1 / (no + 2))
+    weights = torch.where(answers, 1 / yes, 1 / no)
+    factors = torch.logspace(torch.tensor(COLDEST).log10().item(), torch.tensor(HOTTEST).log10().item(), 100)
+    losses = F.binary_cross_entropy_with_logits(
+        factors[:, None] * unseen, targets.expand(len(factors), -1), weights.expand(len(factors), -1), reduction="none"
+    ).sum(1)
+    return factors[losses.argmin()].item()
+
+
+def _computes_bfloat16() -> bool:
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
