@@ -7,8 +7,8 @@ what they are made of. It has no user interface.
 from .acquisition import AlphaRule, Diverse, Random, Strategy, Uncertainty, read_strategy
 from .build import build_collection
 from .collection import Collection
-from .leases import LeasedError
 from .learner import Learner, train_learner
+from .leases import LeasedError
 from .oracle import Oracle
 from .outliers import rank_outliers
 from .search import search_similar
@@ -20,8 +20,8 @@ __all__ = [
     "Answer",
     "Collection",
     "Diverse",
-    "LeasedError",
     "Learner",
+    "LeasedError",
     "Oracle",
     "Random",
     "Round",

@@ -17,7 +17,6 @@ from ..files import sync
 from ..head_galvm import SMALLEST_DEVIATION
 from .collection import FEATURES, OBJECTS, Collection
 
-KIND = "features"  # key of a table's metadata
 _ROWS = 4096
 _ROW_GROUP = 128  # a picture is read with those of its group
 _HEADER_BYTES = 4096
@@ -86,7 +85,9 @@ def _agree(tables: list[Path], inputs: Sequence[str]) -> tuple[Any, int, dict[st
             if not (kinds.is_integer(kind) or kinds.is_floating(kind)):
                 raise ValueError(f"{path}: {name} is {kind}, but what goes beside the features must be numbers.")
         metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-        made = {"model": metadata.get("model", "unknown"), "kind": metadata.get(KIND, "pooler_output")}
+        if lost := [key for key in ("model", "features", "weights") if key not in metadata]:
+            raise ValueError(f"{path} does not say of which {lost[0]} it is. Write it by `galvm embed`.")
+        made = {"model": metadata["model"], "kind": metadata["features"], "weights": metadata["weights"]}
         kept = pa.schema([field for field in schema if field.name != "features"])
         if found is None:
             found = kept, features.list_size, made

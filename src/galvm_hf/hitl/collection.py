@@ -25,6 +25,7 @@ FEATURES, OBJECTS = "features.safetensors", "objects.parquet"
 THUMBNAIL = "thumbnail"
 THUMBNAIL_SIDE = 128  # px
 JPEG_QUALITY = 92
+BACKGROUND = 1024  # galaxies
 CHUNK = 4096  # galaxies that are in memory at once
 
 _DTYPES = {"BF16": (np.uint16, torch.bfloat16), "F32": (np.float32, torch.float32)}
@@ -41,6 +42,7 @@ class Collection:
         width: D.
         kind: What the features are: "stage_statistics" or "pooler_output".
         model: Name of the checkpoint that they are of.
+        weights: Digest of its weights, as `digest_encoder` gives it.
         inputs: Catalogue columns that stand behind the features, as further numbers.
         mean: What was taken from each number, `[D]`.
         deviation: What it was then divided by, `[D]`.
@@ -61,7 +63,9 @@ class Collection:
             )
         self._tensors, described = _read_header(self.folder / FEATURES)
         self._length, self.width = self._tensors["features"][1]
-        self.kind, self.model, self.token = described["kind"], described["model"], described["token"]
+        self.kind, self.model, self.weights, self.token = (
+            described[key] for key in ("kind", "model", "weights", "token")
+        )
         self.inputs: list[str] = json.loads(described["inputs"])
         self.mean, self.deviation, self.basis = (self._map(name).clone() for name in ("mean", "deviation", "basis"))
         self._objects = pq.ParquetFile(self.folder / OBJECTS, memory_map=True)
@@ -118,7 +122,7 @@ class Collection:
     def take(self, rows: Sequence[int] | np.ndarray) -> Tensor:
         """Features of some galaxies, `[n, D]` bfloat16, in their order."""
         rows = np.asarray(rows, dtype=np.int64)
-        if len(rows) and not (0 <= rows.min() and rows.max() < len(self)):
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"{self.folder} has {len(self)} galaxies; asked for {rows.min()} to {rows.max()}.")
         taken = torch.empty(len(rows), self.width, dtype=torch.bfloat16)
         order = np.argsort(rows, kind="stable")
@@ -128,6 +132,11 @@ class Collection:
             mapped = self._map("features", first, int(rows[part[-1]]) + 1)
             taken[torch.from_numpy(part)] = mapped[torch.from_numpy(rows[part] - first)]
         return taken
+
+    def background(self, excluded: Sequence[int] = ()) -> Tensor:
+        """Galaxies drawn from all of them, the same every time but for some rows that are left out, `[m, D]`."""
+        drawn = np.random.default_rng(0).choice(len(self), min(BACKGROUND, len(self)), replace=False)
+        return self.take(np.sort(drawn[~np.isin(drawn, np.asarray(excluded, dtype=np.int64))]))
 
     def standardise(self, features: Tensor) -> Tensor:
         """Features `[B, D]` as an encoder gives them to how they are kept here, of other galaxies.

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -137,10 +138,10 @@ def read_events(folder: Path) -> list[Event]:
                 events.append((event["n"], path, event))
             except (ValueError, KeyError, TypeError):
                 raise ValueError(
-                    f"{path}, line {number} is no event: {line[:80]!r}. Restore the file from a copy, or remove the line."
+                    f"{path}, line {number} is no event: {line[:80]!r}. Restore the file from a copy."
                 ) from None
     events.sort(key=lambda entry: entry[0])
-    for (number, path, _), (again, other, _) in zip(events, events[1:], strict=False):
+    for (number, path, _), (again, other, _) in pairwise(events):
         if number == again:
             raise ValueError(f"{path} and {other} both have an event {number}. They are of different sessions.")
     return [event for _, _, event in events]

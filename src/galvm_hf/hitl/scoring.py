@@ -4,7 +4,8 @@ The MLP on every galaxy is the whole cost of a round. A linear stand-in for it c
 few per cent among which the first ones are.
 """
 
-from collections.abc import Callable, Collection as Rows
+from collections.abc import Callable
+from collections.abc import Collection as Rows
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -13,23 +13,24 @@ from torch import Tensor
 from ..data.stamp import Stamp
 from .acquisition import AlphaRule, Situation, Strategy, draw_rows
 from .collection import Collection
-from .leases import LEASE_SECONDS
 from .learner import Learner, train_learner
+from .leases import LEASE_SECONDS
 from .log import EventLog, Repair, read_events
 from .scoring import Order, Ranked, rank_collection
 from .state import Answer, Round, SessionState, encode_features
 
 ROUND = 10  # galaxies
 FARTHEST = 5.0  # arcsec, between a position and the galaxy that is meant by it
+DEFAULT = AlphaRule()
 _ATTEMPTS = 20
 
 
 class Session:
     """One target, one collection, any number of people and threads.
 
-        with Session.start("spirals", Collection("survey"), "face-on spirals", "ada", positives=["a", "b", "c"]) as session:
-            for proposal in session.propose("ada").object_ids:
-                session.answer("ada", proposal, is_spiral(proposal))
+        with Session.start("spirals", collection, "face-on spirals", "ada", positives=["a", "b", "c"]) as session:
+            for object_id in session.propose("ada").object_ids:
+                session.answer("ada", object_id, is_spiral(object_id))
 
     It is nothing but its log: whoever opens it again finds what was acknowledged.
 
@@ -154,6 +155,18 @@ class Session:
         with self._changing:
             return self._state.disagreements
 
+    @property
+    def uploads(self) -> dict[str, Tensor]:
+        """Features `[D]`, as an encoder gave them, of the galaxies that are not in the collection."""
+        with self._changing:
+            return self._state.uploads
+
+    @property
+    def model(self) -> str:
+        """A name for the learner: the same for the same labels and seed."""
+        with self._changing:
+            return self._state.model
+
     def progress(self) -> list[dict[str, Any]]:
         """Of each round its `round`, `who`, `strategy`, and how many answers were `yes`, `no` and are `open`."""
         with self._changing:
@@ -176,9 +189,7 @@ class Session:
             last, answers = self._state.last_round(who), self._state.answers
             return [name for name in last.object_ids if who not in answers.get(name, {})] if last else []
 
-    def propose(
-        self, who: str, number: int = ROUND, strategy: Strategy = AlphaRule(), exact: bool | None = None
-    ) -> Round:
+    def propose(self, who: str, number: int = ROUND, strategy: Strategy = DEFAULT, exact: bool | None = None) -> Round:
         """Begin a round: ask a person about galaxies, which for ten minutes are theirs alone.
 
         What the person left open in the round before goes back. While there is no yes or no no, they are drawn.
@@ -319,7 +330,8 @@ class Session:
                 if name in uploads:
                     features[place] = self.collection.standardise(uploads[name][None])[0]
             answers = torch.tensor([labels[name] for name in names], dtype=torch.bool)
-            self._learner = model, train_learner(features, answers, self.collection.basis, seed)
+            background = self.collection.background(rows)
+            self._learner = model, train_learner(features, answers, background, self.collection.basis, seed)
         return self._learner[1]
 
     def candidates(self, number: int, exact: bool | None = None) -> tuple[Ranked, Ranked]:
@@ -351,7 +363,8 @@ class Session:
         last = self._state.last_round(who)
         asked = last.number if last and object_id in last.object_ids else None
         model = last.model if last and asked else None
-        event = self._log.append(who, "answered", object=object_id, answer=bool(answer), round=asked, model=model, **facts)
+        said = {"object": object_id, "answer": bool(answer), "round": asked, "model": model}
+        event = self._log.append(who, "answered", **said, **facts)
         self._state.apply(event)
         return self._state.last_answer(who)
 

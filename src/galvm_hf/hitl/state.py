@@ -180,9 +180,7 @@ class SessionState:
         self.leases.take(event["who"], [event["object"]], event["time"])
         features = None if event.get("features") is None else decode_features(event["features"])
         self._said.append(
-            Answer(
-                event["n"], event["who"], event["object"], event["answer"], event["round"], event["time"], features
-            )
+            Answer(event["n"], event["who"], event["object"], event["answer"], event["round"], event["time"], features)
         )
 
     def _undo(self, event: Event) -> None:

@@ -193,12 +193,12 @@ def embed_files(
         writer = None
         for batch, pixel_values in iter_prepared(encoder, iter_stamps(sources, skip), batch_size, skip):
             features = encoder.encode(pixel_values).numpy()
-            schema = _schema(features.shape[1], carried, model_name, encoder.adaptive_crop)
             if writer is None:
+                schema = table_schema(features.shape[1], carried, describe_encoder(encoder, model_name))
                 # Closed by the stack before the file gets its name.
                 temporary = stack.enter_context(whole_file(out))
                 writer = stack.enter_context(pq.ParquetWriter(temporary, schema))
-            writer.write_batch(_record_batch(batch, features, schema, carried))
+            writer.write_batch(table_batch(batch, features, schema, carried))
             summary.number += len(batch)
             progress.update(len(batch))
     if summary.number:
@@ -224,18 +224,31 @@ def _output_name(column: str) -> str:
     return f"input_{column}" if column in OWN_COLUMNS else column
 
 
-def _schema(width: int, carried: dict[str, Any], model_name: str, adaptive_crop: bool) -> Any:
-    import pyarrow as pa
-
+def describe_encoder(encoder: Encoder, model_name: str) -> dict[str, str]:
+    """What is said in a file of features about where they come from."""
     from .. import __version__
+    from ..hitl.encoder import digest_encoder
+
+    return {
+        "model": model_name,
+        "weights": digest_encoder(encoder.model),
+        "features": encoder.features,
+        "adaptive_crop": str(encoder.adaptive_crop).lower(),
+        "galvm_hf": __version__,
+    }
+
+
+def table_schema(width: int, carried: dict[str, Any], described: dict[str, str]) -> Any:
+    """The Arrow schema of a table of features."""
+    import pyarrow as pa
 
     own = [("id", pa.string()), ("source", pa.string()), ("features", pa.list_(pa.float32(), width))]
     others = [(_output_name(name), kind) for name, kind in carried.items()]
-    made_by = {"model": model_name, "adaptive_crop": str(adaptive_crop).lower(), "galvm_hf": __version__}
-    return pa.schema(own + others, metadata=made_by)
+    return pa.schema(own + others, metadata=described)
 
 
-def _record_batch(batch: list[Stamp], features: Any, schema: Any, carried: dict[str, Any]) -> Any:
+def table_batch(batch: list[Stamp], features: Any, schema: Any, carried: dict[str, Any]) -> Any:
+    """Rows of such a table, from stamps and their features [B, D]."""
     import pyarrow as pa
 
     arrays = [
