@@ -1,4 +1,4 @@
-"""What a few-shot learner is compared with: ResNet18 (He et al. 2016) trained from random weights on the same labels."""
+"""What learning from few labels is compared with: ResNet18 (He et al. 2016) from random weights on the same ones."""
 
 import math
 

@@ -18,8 +18,9 @@ LEARNING_RATE = 1e-3
 WARM_UP = 10  # steps
 UNSEEN = 64  # galaxies a step that nobody was asked about
 UNSEEN_SHARE = 0.5  # of the weight of the no
-# Of the factor on the logits: a handful of answers that are all told right would ask for certainty.
-COLDEST, HOTTEST = 0.05, 5.0
+# Logarithms of the factors on logits: a handful of answers that are all told right would ask for certainty.
+COLDEST_HOTTEST = (-1.3, 0.7)
+QUANTILES = torch.linspace(0, 1, 41)  # of logits, where the boundary may be
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,9 @@ def train_learner(features: Tensor, answers: Tensor, background: Tensor, basis: 
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        factor = _calibrate(learner.logits(answered), answers, left_out)
+        factor, centre = _calibrate(learner.logits(answered), answers, left_out)
         weight, bias, output, offset = (parameter.detach() for parameter in parameters)
-        return Learner(weight @ basis.T, bias, output * factor, offset * factor)
+        return Learner(weight @ basis.T, bias, output * factor, (offset - centre) * factor)
 
 
 def _leave_out(answers: Tensor, generator: torch.Generator) -> Tensor:
@@ -141,24 +142,24 @@ def _balance(shown: Tensor) -> Tensor:
     return 0.5 * shown / shown.sum(0)
 
 
-def _calibrate(logits: Tensor, answers: Tensor, left_out: Tensor) -> float:
-    """What to multiply logits `[n, MEMBERS]` by, so that probabilities are true of galaxies that were not trained on.
+def _calibrate(logits: Tensor, answers: Tensor, left_out: Tensor) -> tuple[float, float]:
+    """A factor for logits `[n, MEMBERS]`, and what to take from them first, for probabilities of unseen galaxies.
 
-    Temperature scaling (Guo et al. 2017) on what members say of the answers that they were not shown, each side
-    weighted equally, with the targets of Platt (1999), which allow for there being few.
+    Platt scaling (1999) of what members say of the answers that they were not shown, each side weighted equally, with
+    his targets, which allow for there being few.
     """
     held = left_out.any(1)
     if not (held & answers).any() or not (held & ~answers).any():
-        return 1.0
+        return 1.0, 0.0
     unseen, answers = (logits * left_out).sum(1)[held], answers[held]
     yes, no = answers.sum(), (~answers).sum()
     targets = torch.where(answers, (yes + 1) / (yes + 2), 1 / (no + 2))
     weights = torch.where(answers, 1 / yes, 1 / no)
-    factors = torch.logspace(torch.tensor(COLDEST).log10().item(), torch.tensor(HOTTEST).log10().item(), 100)
-    losses = F.binary_cross_entropy_with_logits(
-        factors[:, None] * unseen, targets.expand(len(factors), -1), weights.expand(len(factors), -1), reduction="none"
-    ).sum(1)
-    return factors[losses.argmin()].item()
+    candidates = torch.cartesian_prod(torch.logspace(*COLDEST_HOTTEST, 60), torch.quantile(unseen, QUANTILES))
+    scaled = candidates[:, :1] * (unseen - candidates[:, 1:])
+    losses = (F.softplus(scaled) - targets * scaled) @ weights
+    factor, centre = candidates[losses.argmin()].tolist()
+    return factor, centre
 
 
 def _computes_bfloat16() -> bool:

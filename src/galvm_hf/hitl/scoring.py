@@ -1,7 +1,8 @@
 """Score a collection piece by piece, and keep what comes first in an order.
 
 The MLP on every galaxy is the whole cost of a round. A linear stand-in for it costs a thousandth of that, and finds the
-few per cent among which the first ones are.
+few per cent among which the first ones are: those of highest and of lowest score, hardly ever missing one. On the
+boundary galaxies lie close, and it finds others there that are as uncertain.
 """
 
 from collections.abc import Callable
@@ -100,6 +101,8 @@ def rank_collection(
     is_excluded = _membership(excluded)
 
     def score(rows: np.ndarray, features: Tensor, places: list[int]) -> None:
+        if not len(rows):
+            return
         logits = fast.logits(features)
         mean = logits.mean(1)
         scores = Scores(mean.sigmoid(), logits.sigmoid().std(1, correction=0))

@@ -135,9 +135,7 @@ def hitl(
     rare: Annotated[str, typer.Option(help="That kind; nothing leaves it out.")] = "merger",
     seeds: Annotated[int, typer.Option(min=1, help="How often all is done, with other examples.")] = 10,
     error_rate: Annotated[float, typer.Option(help="Share of the simulated person's answers that are wrong.")] = 0.0,
-    resnet: Annotated[
-        bool, typer.Option("--resnet", help="Also train ResNet18 from scratch, which takes long.")
-    ] = False,
+    resnet: Annotated[bool, typer.Option("--resnet", help="Train ResNet18 from scratch too: slow.")] = False,
     model: ModelOption = "galvm",
     batch_size: BatchOption = 32,
     device: DeviceOption = "auto",

@@ -83,7 +83,8 @@ def measure_hitl_of_files(
         searched = Galaxies.of(collections[0], rare_label, rare)
         with tqdm(total=seeds, unit="seed", desc=rare, disable=None) as progress:
             search = measure_search(searched, tested, seeds, STRATEGIES, error_rate, progress.update)
-        heading = f"{rare}: {int(searched.members.sum())} among {len(searched.members)}, after {RARE_ROUNDS} rounds of {ROUND}"
+        number = f"{int(searched.members.sum())} among {len(searched.members)}"
+        heading = f"{rare}: {number}, after {RARE_ROUNDS} rounds of {ROUND}"
         tables[heading] = _search_rows(search)
         record["search"] = {row: [asdict(one) for one in of] for row, of in search.items()}
     checkpoint = Path(resolve_checkpoint(model))
