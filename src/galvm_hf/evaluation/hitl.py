@@ -159,9 +159,8 @@ class Trial:
         """From the person's answers about some galaxies of the pool."""
         answers = [self._oracle.answer(name) for name in self._pool.ids[rows]]
         collection = self._pool.collection
-        return train_learner(
-            collection.take(rows), torch.tensor(answers), collection.basis, collection.background, self._seed
-        )
+        background = collection.background(rows)
+        return train_learner(collection.take(rows), torch.tensor(answers), background, collection.basis, self._seed)
 
     def random(self) -> dict[str, Score]:
         """Learners from answers about random galaxies, the same number of each side but for the last."""
