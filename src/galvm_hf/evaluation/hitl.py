@@ -183,7 +183,7 @@ class Trial:
         with self._session() as session:
             for _ in self._rounds(session, strategy, rounds):
                 pass
-            asked = {session.collection.row_of(name) for name in session.labels}
+            asked = set(session.collection.rows_of(session.labels))
             (new,) = rank_collection(session.collection, session.learner, [(Order.HIGH, TOP)], asked, exact=True)
             (of_all,) = rank_collection(session.collection, session.learner, [(Order.HIGH, TOP)], exact=True)
             return Search(

@@ -7,7 +7,7 @@ piece, so that a survey needs no more memory than a hundred galaxies. `objects.p
 import io
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class Collection:
         self.inputs: list[str] = json.loads(described["inputs"])
         self.mean, self.deviation, self.basis = (self._map(name).clone() for name in ("mean", "deviation", "basis"))
         self._objects = pq.ParquetFile(self.folder / OBJECTS, memory_map=True)
+        self._rows: dict[str, int] = {}
         self._lock = threading.Lock()  # a Parquet file has one place where it reads
         if self._objects.schema_arrow.metadata.get(b"token") != self.token.encode():
             raise ValueError(f"{self.folder}: its two files are of different collections. Make it again.")
@@ -103,12 +104,34 @@ class Collection:
         Raises:
             KeyError: If it is not here.
         """
+        return self.rows_of([object_id])[0]
+
+    def rows_of(self, object_ids: Iterable[str]) -> list[int]:
+        """Where galaxies stand, in the order given; those that were asked for before are remembered.
+
+        Raises:
+            KeyError: If one is not here.
+        """
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        row = pc.index(self.ids, object_id).as_py()
-        if row < 0:
-            raise KeyError(f"{self.folder} has no galaxy {object_id}. Check its name.")
-        return row
+        object_ids = list(object_ids)
+        new = [name for name in object_ids if name not in self._rows]
+        if len(new) == 1:  # one pass over the names is sooner done than a table of them all
+            found = [pc.index(self.ids, new[0]).as_py()]
+        else:
+            found = pc.index_in(pa.array(new, pa.string()), self.ids).to_pylist() if new else []
+        for name, row in zip(new, found, strict=True):
+            if row is None or row < 0:
+                raise KeyError(f"{self.folder} has no galaxy {name}. Check its name.")
+            self._rows[name] = row
+        return [self._rows[name] for name in object_ids]
+
+    def names_of(self, rows: Iterable[int]) -> list[str]:
+        """Names of the galaxies at some rows."""
+        names = {int(row): self.ids[int(row)].as_py() for row in rows}
+        self._rows |= {name: row for row, name in names.items()}
+        return list(names.values())
 
     def chunks(self) -> Iterator[tuple[int, Tensor]]:
         """Features in the order of the rows: the first row and `[B, D]`, bfloat16, which go when nobody holds them."""

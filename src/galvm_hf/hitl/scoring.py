@@ -20,7 +20,7 @@ from .learner import Learner, Scores
 EXACT_UP_TO = 30_000  # galaxies that are scored without a stand-in
 SHARE = 0.02  # of the galaxies, that the stand-in keeps
 SMALLEST = 3000  # of these, at least
-_SAMPLE = 4096  # galaxies that the stand-in is fitted to
+_SAMPLE = 2048  # galaxies that the stand-in is fitted to
 _RIDGE = 1e-3
 _BATCH = 2048  # galaxies that are scored at once
 
@@ -166,9 +166,10 @@ def _stand_in(collection: Collection, learner: Learner, order: Order, number: in
     features = collection.take(rows).float()
     logits = learner.logits(features).mean(1)
     offset = logits.mean()
-    gram = features.T @ features
+    coordinates = features @ collection.basis  # all that a learner goes by
+    gram = coordinates.T @ coordinates
     gram.diagonal().add_(_RIDGE * gram.diagonal().mean())
-    direction = torch.linalg.solve(gram, features.T @ (logits - offset)).bfloat16()
+    direction = (collection.basis @ torch.linalg.solve(gram, coordinates.T @ (logits - offset))).bfloat16()
     kept = max(SMALLEST, 10 * number, round(SHARE * len(collection)))
     keys = order.key(features @ direction.float() + offset)
     return direction, offset.item(), torch.quantile(keys, max(0.0, 1 - kept / len(collection))).item()

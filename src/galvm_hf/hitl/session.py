@@ -110,8 +110,7 @@ class Session:
             KeyError: If an example is not in the collection.
         """
         folder = Path(folder)
-        for object_id in (*positives, *negatives):
-            collection.row_of(object_id)
+        collection.rows_of([*positives, *negatives])
         with EventLog(folder, settings.get("clock", time.time)) as log:
             if log.events:
                 raise FileExistsError(f"{folder} has a session already. Open it, or give another folder.")
@@ -170,7 +169,8 @@ class Session:
     def progress(self) -> list[dict[str, Any]]:
         """Of each round its `round`, `who`, `strategy`, and how many answers were `yes`, `no` and are `open`."""
         with self._changing:
-            rounds = [(one, self._state.yield_of(one)) for one in self._state.rounds]
+            answers = self._state.answers
+            rounds = [(one, one.count(answers)) for one in self._state.rounds]
         return [
             {
                 "round": one.number,
@@ -209,14 +209,14 @@ class Session:
                 with self._changing:
                     labels, model = self._state.labels, self._state.model
                     last, now = self._state.last_round(who), self._clock()
-                    counts = self._state.yield_of(last) if last else {True: 0, False: 0}
-                    seed = self._state.seed + len(self._state.rounds) + 1
                     answered = self._state.answers
+                    counts = last.count(answered) if last else {True: 0, False: 0}
+                    seed = self._state.seed + len(self._state.rounds) + 1
                     others = [name for name, (holder, _) in self._state.leases.held(now).items() if holder != who]
                     uploads = self._state.uploads
                 if True not in labels.values():
                     raise ValueError(f"Show at least one example of {self.target!r} before asking for more.")
-                excluded = {self.collection.row_of(name) for name in {*answered, *others} - uploads.keys()}
+                excluded = set(self.collection.rows_of({*answered, *others} - uploads.keys()))
                 if False in labels.values():
                     situation = Situation(
                         self.collection, self.learner, excluded, counts[True], counts[False], seed, exact
@@ -228,7 +228,7 @@ class Session:
                     chosen, name, model = Ranked(rows, unknown, unknown), "random", None
                 if not len(chosen):
                     raise LookupError(f"No galaxy of {self.collection.folder} is left to ask {who} about.")
-                object_ids = [self.collection.ids[int(row)].as_py() for row in chosen.rows]
+                object_ids = self.collection.names_of(chosen.rows)
                 with self._changing:
                     if not self._is_free(who, object_ids):
                         continue  # somebody answered about one of them meanwhile
@@ -271,7 +271,7 @@ class Session:
                 f"There is no galaxy within {FARTHEST:g} arcsec of RA {ra}, Dec {dec}: the nearest is at "
                 f"{separation:.1f} arcsec."
             )
-        return self.answer(who, self.collection.ids[row].as_py(), answer)
+        return self.answer(who, self.collection.names_of([row])[0], answer)
 
     def answer_image(
         self, who: str, stamp: Stamp, encode: Callable[[list[Stamp]], Tensor], answer: bool = True
@@ -324,7 +324,7 @@ class Session:
             names = sorted(labels)  # not in the order of the answers, which is nothing to learn from
             features = torch.empty(len(names), self.collection.width, dtype=torch.bfloat16)
             known = [name not in uploads for name in names]
-            rows = [self.collection.row_of(name) for name, is_known in zip(names, known, strict=True) if is_known]
+            rows = self.collection.rows_of(name for name in names if name not in uploads)
             features[torch.tensor(known)] = self.collection.take(rows)
             for place, name in enumerate(names):
                 if name in uploads:
@@ -336,8 +336,7 @@ class Session:
 
     def candidates(self, number: int, exact: bool | None = None) -> tuple[Ranked, Ranked]:
         """The best galaxies without an answer, and those that the learner cannot tell."""
-        names = self.answers.keys() - self._state.uploads.keys()
-        excluded = {self.collection.row_of(name) for name in names}
+        excluded = set(self.collection.rows_of(self.answers.keys() - self.uploads.keys()))
         best, borderline = rank_collection(
             self.collection, self.learner, [(Order.HIGH, number), (Order.BORDERLINE, number)], excluded, exact
         )

@@ -59,6 +59,12 @@ class Round:
     model: str | None
     time: float
 
+    def count(self, answers: dict[str, dict[str, Answer]]) -> Counter:
+        """How many of its galaxies the person called `True` and `False`; `None` counts those left open."""
+        return Counter(
+            answers[name][self.who].answer if self.who in answers.get(name, {}) else None for name in self.object_ids
+        )
+
 
 class SessionState:
     """The answers, rounds and leases that a list of events amounts to.
@@ -137,14 +143,6 @@ class SessionState:
     def last_round(self, who: str) -> Round | None:
         """What a person was asked last."""
         return next((one for one in reversed(self.rounds) if one.who == who), None)
-
-    def yield_of(self, one: Round) -> Counter:
-        """How many of a round's galaxies the person called `True` and `False`; `None` counts those left open."""
-        answers = self.answers
-        return Counter(
-            answers[object_id][one.who].answer if one.who in answers.get(object_id, {}) else None
-            for object_id in one.object_ids
-        )
 
     def last_answer(self, who: str) -> Answer | None:
         """What a person said last and did not undo."""
