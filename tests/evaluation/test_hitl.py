@@ -69,7 +69,8 @@ def test_tables_figure_and_record(tiny_checkpoint, tmp_path, monkeypatch):
     assert [file["name"] for file in record["data"]] == ["train.parquet", "test.parquet"]
     assert str(tmp_path) not in json.dumps(record)
     assert "| 5 + 5 random |" in (tmp_path / "out" / "hitl.md").read_text()
-    assert Image.open(tmp_path / "out" / "hitl.png").width > 500
+    with Image.open(tmp_path / "out" / "hitl.png") as figure:
+        assert figure.width > 500
     same = CliRunner().invoke(
         app, [*arguments, "--test", str(tmp_path / "train.parquet"), "--out", str(tmp_path / "out")]
     )
