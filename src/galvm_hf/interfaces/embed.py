@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..data.readers import iter_stamps, summarise_sources
 from ..data.skipped import write_skipped
@@ -24,12 +24,14 @@ class Encoder:
         image_processor: The checkpoint's `GalvmImageProcessor`.
         device: Where the model is.
         adaptive_crop: Whether each stamp is first cropped to its galaxy.
+        features: "pooler_output", or "stage_statistics": mean and deviation of the tokens of every stage.
     """
 
     model: Any
     image_processor: Any
     device: Any
     adaptive_crop: bool = True
+    features: Literal["pooler_output", "stage_statistics"] = "pooler_output"
 
     def prepare(self, stamps: Sequence[Stamp]) -> Any:
         """Display images [B, 3, H, W] in [0, 1] of stamps, flux and pictures mixed, in their order.
@@ -56,9 +58,16 @@ class Encoder:
         """Features [B, D] in float32, on the CPU, of display images [B, 3, H, W]."""
         import torch
 
+        from ..head_galvm import stage_statistics
+
         with torch.no_grad():
-            features = self.model(pixel_values.to(self.device, self.model.dtype)).pooler_output
+            outputs = self.model(pixel_values.to(self.device, self.model.dtype))
+            features = outputs.pooler_output if self.features == "pooler_output" else stage_statistics(outputs)
         return features.float().cpu()
+
+    def encode_stamps(self, stamps: Sequence[Stamp]) -> Any:
+        """Features [B, D] in float32, on the CPU, of stamps; raises what `prepare` does."""
+        return self.encode(self.prepare(stamps))
 
 
 @dataclass
@@ -102,19 +111,25 @@ def pick_device(name: str) -> Any:
     return accelerator or torch.device("cpu")
 
 
-def load_encoder(name: str, device: str = "auto", adaptive_crop: bool = True) -> Encoder:
+def load_encoder(
+    name: str,
+    device: str = "auto",
+    adaptive_crop: bool = True,
+    features: Literal["pooler_output", "stage_statistics"] = "pooler_output",
+) -> Encoder:
     """Load the encoder of a checkpoint.
 
     Args:
         name: "galvm" for the packaged checkpoint, a directory, or a name on the Hub.
         device: As torch names it, or "auto".
         adaptive_crop: Whether each stamp is first cropped to its galaxy.
+        features: As of `Encoder`.
     """
     from transformers import AutoImageProcessor, AutoModel
 
     path, torch_device = resolve_checkpoint(name), pick_device(device)
     model = AutoModel.from_pretrained(path).eval().to(torch_device)
-    return Encoder(model, AutoImageProcessor.from_pretrained(path), torch_device, adaptive_crop)
+    return Encoder(model, AutoImageProcessor.from_pretrained(path), torch_device, adaptive_crop, features)
 
 
 def untrained_encoder(encoder: Encoder, seed: int) -> Encoder:
@@ -125,7 +140,7 @@ def untrained_encoder(encoder: Encoder, seed: int) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModel.from_config(encoder.model.config).eval().to(encoder.device)
-    return Encoder(model, encoder.image_processor, encoder.device, encoder.adaptive_crop)
+    return replace(encoder, model=model)
 
 
 def iter_prepared(
@@ -177,12 +192,12 @@ def embed_files(
         writer = None
         for batch, pixel_values in iter_prepared(encoder, iter_stamps(sources, skip), batch_size, skip):
             features = encoder.encode(pixel_values).numpy()
-            schema = _schema(features.shape[1], carried, model_name, encoder.adaptive_crop)
             if writer is None:
+                schema = table_schema(features.shape[1], carried, describe_encoder(encoder, model_name))
                 # Closed by the stack before the file gets its name.
                 temporary = stack.enter_context(whole_file(out))
                 writer = stack.enter_context(pq.ParquetWriter(temporary, schema))
-            writer.write_batch(_record_batch(batch, features, schema, carried))
+            writer.write_batch(table_batch(batch, features, schema, carried))
             summary.number += len(batch)
             progress.update(len(batch))
     if summary.number:
@@ -208,18 +223,31 @@ def _output_name(column: str) -> str:
     return f"input_{column}" if column in OWN_COLUMNS else column
 
 
-def _schema(width: int, carried: dict[str, Any], model_name: str, adaptive_crop: bool) -> Any:
-    import pyarrow as pa
-
+def describe_encoder(encoder: Encoder, model_name: str) -> dict[str, str]:
+    """What is said in a file of features about where they come from."""
     from .. import __version__
+    from ..hitl.encoder import digest_encoder
+
+    return {
+        "model": model_name,
+        "weights": digest_encoder(encoder.model),
+        "features": encoder.features,
+        "adaptive_crop": str(encoder.adaptive_crop).lower(),
+        "galvm_hf": __version__,
+    }
+
+
+def table_schema(width: int, carried: dict[str, Any], described: dict[str, str]) -> Any:
+    """The Arrow schema of a table of features."""
+    import pyarrow as pa
 
     own = [("id", pa.string()), ("source", pa.string()), ("features", pa.list_(pa.float32(), width))]
     others = [(_output_name(name), kind) for name, kind in carried.items()]
-    made_by = {"model": model_name, "adaptive_crop": str(adaptive_crop).lower(), "galvm_hf": __version__}
-    return pa.schema(own + others, metadata=made_by)
+    return pa.schema(own + others, metadata=described)
 
 
-def _record_batch(batch: list[Stamp], features: Any, schema: Any, carried: dict[str, Any]) -> Any:
+def table_batch(batch: list[Stamp], features: Any, schema: Any, carried: dict[str, Any]) -> Any:
+    """Rows of such a table, from stamps and their features [B, D]."""
     import pyarrow as pa
 
     arrays = [

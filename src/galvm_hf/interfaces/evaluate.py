@@ -145,6 +145,56 @@ def detection(
         _show(measure_detectors(model, data, out, device), out / "detection.json")
 
 
+@evaluate_app.command()
+def hitl(
+    train: Annotated[Path, typer.Option(help="Labelled Parquet file of galaxies to search in.")],
+    test: Annotated[Path, typer.Option(help="Labelled Parquet file, of other galaxies, to measure on.")],
+    out: Annotated[Path, typer.Option(help="Folder for hitl.json, hitl.md, hitl.png and the features.")],
+    label: Annotated[str, typer.Option(help="Column with the class.")] = "label",
+    target: Annotated[str, typer.Option(help="The class that is looked for.")] = "spiral",
+    rare_label: Annotated[str, typer.Option(help="Column with the class of a rare kind.")] = "galaxy_zoo_1",
+    rare: Annotated[str, typer.Option(help="That kind; nothing leaves it out.")] = "merger",
+    seeds: Annotated[int, typer.Option(min=1, help="How often all is done, with other examples.")] = 10,
+    error_rate: Annotated[float, typer.Option(help="Share of the simulated person's answers that are wrong.")] = 0.0,
+    resnet: Annotated[bool, typer.Option("--resnet", help="Train ResNet18 from scratch too: slow.")] = False,
+    model: ModelOption = "galvm",
+    batch_size: BatchOption = 32,
+    device: DeviceOption = "auto",
+) -> None:
+    """What a search with a simulated person gives: few answers that are chosen, against more that are not.
+
+    The person searches in one file, and learners are measured on the other. Features are computed once and kept.
+
+    Examples:
+
+        galvm evaluate hitl --train train.parquet --test test.parquet --out hitl/
+
+        galvm evaluate hitl --train train.parquet --test test.parquet --out hitl/ --target edge-on --rare "" --resnet
+    """
+    with plain_errors():
+        from .measure_hitl import measure_hitl_of_files
+
+        tables = measure_hitl_of_files(
+            train,
+            test,
+            out,
+            model,
+            label,
+            target,
+            rare_label,
+            rare or None,
+            seeds,
+            error_rate,
+            resnet,
+            batch_size,
+            device,
+        )
+        for heading, rows in tables.items():
+            typer.secho(heading, bold=True)
+            print_table(rows)
+        typer.echo(f"Wrote {out / 'hitl.json'}, {out / 'hitl.md'} and {out / 'hitl.png'}.")
+
+
 def _crop(text: str) -> float | str:
     if text == "adaptive":
         return text

@@ -1,4 +1,4 @@
-"""`galvm prepare`: stamps from the sky, stamps into shards, shards into splits, and real stamps into fields."""
+"""`galvm prepare`: stamps from the sky; stamps into shards, splits, collections, and fields."""
 
 import shlex
 import sys
@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from .console import list_skipped, plain_errors
+from .options import BatchOption, DeviceOption, ModelOption
 
 prepare_app = typer.Typer(
-    help="Make data ready: cut stamps from surveys, pack and split them, compose fields.", no_args_is_help=True
+    help="Make data ready: cut stamps, pack and split them, make collections, compose fields.", no_args_is_help=True
 )
 
 OverwriteOption = Annotated[
@@ -202,6 +203,48 @@ def composites(
 
         there = write_composites(data, split.value, number, seed, size, out)
         typer.echo(f"{number} composite fields in {out}, {there} of them from an earlier run.")
+
+
+@prepare_app.command()
+def collection(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Stamps: files and folders of them; or files that `galvm embed` wrote.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    input: Annotated[
+        list[str] | None, typer.Option(help="Numeric column to learn from beside the features; may be repeated.")
+    ] = None,
+    model: ModelOption = "galvm",
+    batch_size: BatchOption = 32,
+    device: DeviceOption = "auto",
+    crop: Annotated[bool, typer.Option(help="Crop each image to its galaxy first.")] = True,
+) -> None:
+    """Make a collection to search in with `galvm label`: features, pictures and columns of many galaxies.
+
+    Of stamps the features are computed (`stage_statistics`), and a job that was stopped goes on when it is started
+    again. Files with a column `features` are taken as they are. What cannot be read is listed in `<out>.skipped.csv`.
+
+    Examples:
+
+        galvm prepare collection stamps/ --out survey
+
+        galvm prepare collection survey.parquet --out survey --input mag_r --input z_phot --device cuda
+    """
+    with plain_errors():
+        from ..hitl import build_collection
+        from .collect import collect_stamps, has_features
+        from .embed import load_encoder
+
+        if all(has_features(source) for source in sources):
+            made = build_collection(sources, out, input or ())
+            typer.echo(f"{len(made)} galaxies with {made.width} numbers each in {out}.")
+            return
+        encoder = load_encoder(model, device, crop, "stage_statistics")
+        summary = collect_stamps(sources, out, encoder, model, input or (), batch_size)
+        list_skipped(summary.skipped)
+        if not summary.number:
+            raise ValueError(f"Nothing could be embedded, so {out} was not made.")
+        typer.echo(f"{summary.number} galaxies in {out}, {len(summary.skipped)} skipped.")
 
 
 def _command() -> str:

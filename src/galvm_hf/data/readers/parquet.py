@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -66,6 +67,32 @@ def iter_parquet(path: Path, name: str, report: Callable[[UnreadableStampError],
                     else:
                         yield stamp
                     row += 1
+
+
+def read_parquet_stamp(path: Path, stamp_id: str) -> Stamp:
+    """One stamp of a Parquet file, by the `id` that `iter_parquet` gave it.
+
+    Raises:
+        UnreadableStampError: If the file, or the stamp in it, is missing or damaged.
+    """
+    with damage(path, "Parquet file"), _open(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+        key = next((column for column in IDENTITY_COLUMNS if column in schema.names), None)
+        if key is None:
+            number = stamp_id.rpartition(":")[2]
+            row = int(number) if number.isdecimal() else metadata.num_rows
+        else:
+            names = map(str, file.read([key], use_threads=False).column(0).to_pylist())
+            row = next((row for row, name in enumerate(names) if name == stamp_id), metadata.num_rows)
+        columns = [name for name in schema.names if name in (IMAGE, FLUX, SHAPE, *_scalar_columns(schema))]
+        first = row
+        for group in range(metadata.num_row_groups):
+            if first < (size := metadata.row_group(group).num_rows):
+                records = (record for batch in _iter_batches(file, group, size, columns) for record in batch)
+                record = next(islice(records, first, None))
+                return _stamp(record, f"{path}:{row}", stamp_id, path, _is_shard(schema))
+            first -= size
+    raise UnreadableStampError(path, f"holds no stamp {stamp_id}", "Check whether it is the file that was embedded")
 
 
 def summarise_parquet(path: Path) -> tuple[int, dict[str, Any]]:
