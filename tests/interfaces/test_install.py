@@ -132,16 +132,17 @@ def test_the_bare_name_loads_without_a_network(tiny_checkpoint, tmp_path):
 
 
 def test_commands(tiny_checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(galvm_hf.checkpoints, "released_checkpoint", lambda: tiny_checkpoint)
+    monkeypatch.setattr(galvm_hf.checkpoints, "released_checkpoint", lambda name: tiny_checkpoint)
     run = CliRunner().invoke
     done = run(app, ["install", "--cache-dir", str(tmp_path)])
     assert done.exit_code == 0
     assert "galvm install --remove" in done.stdout
-    assert str(tmp_path / "models--galvm") in done.stdout
+    assert all(str(tmp_path / f"models--{name}") in done.stdout for name in galvm_hf.checkpoints.packaged())
     assert "Already there" in run(app, ["install", "--cache-dir", str(tmp_path)]).stdout
     assert "Removed" in run(app, ["install", "--remove", "--cache-dir", str(tmp_path)]).stdout
     assert "nothing to remove" in run(app, ["install", "--remove", "--cache-dir", str(tmp_path)]).stdout
     assert run(app, ["export", str(tmp_path / "copy")]).exit_code == 0
+    assert "must be one of galvm, galvm-lens" in run(app, ["export", str(tmp_path / "x"), "--model", "tiny"]).stderr
     (tmp_path / "models--galvm").mkdir()
     (tmp_path / "models--galvm" / "x").touch()
     done = run(app, ["install", "--cache-dir", str(tmp_path)])

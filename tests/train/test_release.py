@@ -18,9 +18,10 @@ from transformers import (
     AutoModelForPreTraining,
 )
 
-from galvm_hf import GalvmImageProcessor, modeling_galvm
+from galvm_hf import GalvmImageProcessor, modeling_galvm, modeling_galvm_detection
+from galvm_hf.checkpoints import remote_code
 from galvm_hf.modeling_galvm import GalvmForImageRestoration
-from galvm_hf.train.release import AUTO_MAP, REMOTE_CODE, save_checkpoint_folder
+from galvm_hf.train.release import AUTO_MAP, save_checkpoint_folder
 
 AUTO_CLASSES = (
     AutoModel,
@@ -33,7 +34,7 @@ AUTO_CLASSES = (
 
 def test_the_folder_is_laid_out_as_on_the_hub(tiny_checkpoint):
     names = {"config.json", "preprocessor_config.json", "model.safetensors"}
-    names |= {f"{module.__name__.split('.')[-1]}.py" for module in REMOTE_CODE}
+    names |= {file.name for file in remote_code()}
     assert {path.name for path in tiny_checkpoint.iterdir()} == names
     config = json.loads((tiny_checkpoint / "config.json").read_text())
     assert config["auto_map"] == AUTO_MAP
@@ -44,7 +45,8 @@ def test_the_folder_is_laid_out_as_on_the_hub(tiny_checkpoint):
 def test_the_map_names_every_class_that_there_is():
     named = {entry.split(".")[1] for entry in AUTO_MAP.values()} - {"GalvmConfig", "GalvmImageProcessor"}
     # no Auto class of transformers is for parameters
-    assert named == set(modeling_galvm.__all__) - {"GalvmPreTrainedModel", "GalvmForParameterRegression"}
+    there = {*modeling_galvm.__all__, *modeling_galvm_detection.__all__}
+    assert named == there - {"GalvmPreTrainedModel", "GalvmForParameterRegression"}
 
 
 @pytest.mark.parametrize("auto_class", AUTO_CLASSES)

@@ -77,9 +77,9 @@ def install(
     remove: Annotated[bool, typer.Option("--remove", help="Undo an earlier installation.")] = False,
     cache_dir: Annotated[Path | None, typer.Option(help="Hub cache to use instead of the one in use.")] = None,
 ) -> None:
-    """Make `from_pretrained("galvm")` work everywhere on this machine, also without a network.
+    """Make `from_pretrained("galvm")` and `"galvm-lens"` work everywhere on this machine, also without a network.
 
-    Writes an entry for the name "galvm" to the local Hub cache (`HF_HOME`, `HF_HUB_CACHE`).
+    Writes entries for these names to the local Hub cache (`HF_HOME`, `HF_HUB_CACHE`).
 
     Examples:
 
@@ -88,21 +88,23 @@ def install(
         galvm install --remove
     """
     with plain_errors():
-        from ..checkpoints import released_checkpoint
+        from ..checkpoints import RELEASED, packaged, released_checkpoint
         from .install import install_checkpoint, remove_installation
 
         if remove:
-            removed = remove_installation(cache_dir)
-            typer.echo(f"Removed {removed}." if removed else "There was nothing to remove.")
+            removed = [folder for name in RELEASED if (folder := remove_installation(cache_dir, name))]
+            typer.echo(f"Removed {', '.join(map(str, removed))}." if removed else "There was nothing to remove.")
             return
-        done = install_checkpoint(released_checkpoint(), cache_dir)
-        typer.echo(f"{'Wrote' if done.changed else 'Already there:'} {done.entry} (commit {done.commit}).")
-        typer.echo('AutoModel.from_pretrained("galvm") now loads it; `galvm install --remove` undoes this.')
+        for name in packaged() or RELEASED:  # without any, the first says what is missing
+            done = install_checkpoint(released_checkpoint(name), cache_dir, name)
+            typer.echo(f"{'Wrote' if done.changed else 'Already there:'} {done.entry} (commit {done.commit}).")
+        typer.echo("`from_pretrained` now loads them by their names; `galvm install --remove` undoes this.")
 
 
 @app.command()
 def export(
     directory: Annotated[Path, typer.Argument(help="Directory to copy the released checkpoint to.")],
+    model: Annotated[str, typer.Option(help="galvm, or galvm-lens, the lens detector.")] = "galvm",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write into a directory that holds other files.")
     ] = False,
@@ -112,12 +114,16 @@ def export(
     Examples:
 
         galvm export galvm
+
+        galvm export lens --model galvm-lens
     """
     with plain_errors():
-        from ..checkpoints import released_checkpoint
+        from ..checkpoints import RELEASED, released_checkpoint
         from .install import export_checkpoint
 
-        files = export_checkpoint(released_checkpoint(), directory, overwrite)
+        if model not in RELEASED:
+            raise ValueError(f"--model must be one of {', '.join(RELEASED)}, got {model!r}.")
+        files = export_checkpoint(released_checkpoint(model), directory, overwrite)
         typer.echo(f"Wrote {len(files)} files to {directory}. Remove the directory to undo this.")
 
 

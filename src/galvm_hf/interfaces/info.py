@@ -5,6 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..checkpoints import RELEASED, released_checkpoint
 from .install import hub_cache, installed_commit
 
 PACKAGES = ("galvm_hf", "torch", "transformers", "huggingface_hub", "datasets", "astropy", "pyarrow", "scikit-learn")
@@ -16,7 +17,7 @@ def describe_installation() -> dict[str, dict[str, str]]:
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "devices": _devices(),
         "model sizes": _sizes(),
-        "released checkpoint": _checkpoint(),
+        **{f"released checkpoint {name}": _checkpoint(name) for name in RELEASED},
     }
 
 
@@ -52,13 +53,11 @@ def _sizes() -> dict[str, str]:
     return sizes
 
 
-def _checkpoint() -> dict[str, str]:
+def _checkpoint(name: str) -> dict[str, str]:
     from safetensors import safe_open
 
-    from ..checkpoints import released_checkpoint
-
     try:
-        folder = released_checkpoint()
+        folder = released_checkpoint(name)
     except FileNotFoundError as error:
         return {"missing": str(error)}
     weights = folder / "model.safetensors"
@@ -66,7 +65,7 @@ def _checkpoint() -> dict[str, str]:
         names = list(tensors.keys())
         parameters = sum(_volume(tensors.get_slice(name).get_shape()) for name in names)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    commit = installed_commit()
+    commit = installed_commit(name=name)
     return {
         "folder": str(folder),
         "parameters": f"{parameters / 1e6:.1f} million, in {', '.join(sorted({name.split('.')[0] for name in names}))}",

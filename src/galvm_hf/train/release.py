@@ -7,32 +7,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .. import (
-    configuration_galvm,
-    decoder_galvm,
-    head_galvm,
-    image_processing_galvm,
-    image_transforms_galvm,
-    layers_galvm,
-    masks_galvm,
-    modeling_galvm,
-    modeling_galvm_detection,
-)
+from ..checkpoints import remote_code
 from ..configuration_galvm import GalvmConfig
 from ..files import copy_file, whole_file
 from ..image_processing_galvm import GalvmImageProcessor
 
-REMOTE_CODE = (
-    configuration_galvm,
-    head_galvm,
-    layers_galvm,
-    masks_galvm,
-    decoder_galvm,
-    modeling_galvm,
-    modeling_galvm_detection,
-    image_transforms_galvm,
-    image_processing_galvm,
-)
 AUTO_MAP = {
     "AutoConfig": "configuration_galvm.GalvmConfig",
     "AutoModel": "modeling_galvm.GalvmModel",
@@ -76,8 +55,8 @@ def save_checkpoint_folder(
     del settings["image_processor_type"]
     with whole_file(directory / "preprocessor_config.json") as temporary:
         temporary.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-    for module in REMOTE_CODE:
-        copy_file(Path(module.__file__), directory / Path(module.__file__).name)
+    for file in remote_code():
+        copy_file(file, directory / file.name)
     stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in weights.items()}
     with whole_file(directory / "model.safetensors") as temporary:
         save_file(stored, temporary, metadata={"format": "pt"})
