@@ -154,8 +154,10 @@ class GalvmMaskRCNN(nn.Module):
             outputs |= self._stack(detections, size)
         return outputs
 
-    def _losses(self, pyramid, images, targets) -> dict[str, torch.Tensor]:
-        """Losses on a random sample of proposals; in an evaluation on the same one every time."""
+    def _losses(
+        self, pyramid: dict[str, torch.Tensor], images: Any, targets: list[dict[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """Losses by name, on a random sample of proposals; in an evaluation on the same one every time."""
         self._switch(training=True)
         device = pyramid["0"].device
         with torch.random.fork_rng([device] if device.type == "cuda" else [], enabled=not self.training):
@@ -193,7 +195,7 @@ class GalvmForLensDetection(GalvmPreTrainedModel):
     """Boxes, scores and masks of strong lenses in fields of any size: `AutoModelForObjectDetection`.
 
     The four stages of the encoder, each normalised over its channels as in [`GalvmBackbone`], feed a feature pyramid.
-    The paper does the same with Mask R-CNN (its section 3.4).
+    The paper finds lenses with Mask R-CNN on its encoder too.
     """
 
     # torchvision's lists of proposals are as long as they happen to be
@@ -232,7 +234,7 @@ class GalvmForLensDetection(GalvmPreTrainedModel):
         """
         size = tuple(pixel_values.shape[-2:])
         stride = self.config.patch_size * 2 ** (self.config.num_layers - 1)
-        padded = F.pad(pixel_values, (0, -size[1] % stride, 0, -size[0] % stride))
+        padded = F.pad(pixel_values, (0, -size[1] % stride, 0, -size[0] % stride), mode="replicate")
         outputs = self.galvm(padded, **kwargs)
         feature_maps = tuple(normalise_map(feature_map).float() for feature_map in outputs.feature_maps[1:])
         return GalvmDetectionOutput(

@@ -45,5 +45,5 @@ class ResNetForLensDetection(PreTrainedModel):
     ) -> GalvmDetectionOutput:
         """As `GalvmForLensDetection.forward`."""
         size = tuple(pixel_values.shape[-2:])
-        padded = F.pad(pixel_values, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
+        padded = F.pad(pixel_values, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE), mode="replicate")
         return GalvmDetectionOutput(**self.detector(tuple(self.resnet(padded)), padded, size, labels))

@@ -1,4 +1,4 @@
-"""The paper's lens detection (its section 3.4): boxes and masks of strong lenses in wide fields, by Mask R-CNN."""
+"""The paper's lens detection: boxes and masks of strong lenses in wide fields, by Mask R-CNN."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
