@@ -153,7 +153,7 @@ def test_probe_compares_three_representations(tiny_checkpoint, tmp_path):
 def test_info_says_what_is_here(tmp_path, tiny_checkpoint, monkeypatch):
     import galvm_hf.checkpoints
 
-    monkeypatch.setattr(galvm_hf.checkpoints, "released_checkpoint", lambda: tiny_checkpoint)
+    monkeypatch.setattr(galvm_hf.checkpoints, "released_checkpoint", lambda name="galvm": tiny_checkpoint)
     done = run(app, ["info"])
     assert done.exit_code == 0, done.stderr
     for word in ("torch", "cpu", "tiny", "256 features", "sha256", "restoration", str(tiny_checkpoint)):

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..checkpoints import RELEASED, released_checkpoint
+from ..checkpoints import RELEASED
 from .install import hub_cache, installed_commit
 
 PACKAGES = ("galvm_hf", "torch", "transformers", "huggingface_hub", "datasets", "astropy", "pyarrow", "scikit-learn")
@@ -55,6 +55,8 @@ def _sizes() -> dict[str, str]:
 
 def _checkpoint(name: str) -> dict[str, str]:
     from safetensors import safe_open
+
+    from ..checkpoints import released_checkpoint
 
     try:
         folder = released_checkpoint(name)

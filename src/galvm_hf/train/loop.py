@@ -127,6 +127,8 @@ class Run:
         return read_column(find_sources(data.sources, self.folder), data.balance, column)
 
     def _configure_tasks(self) -> None:
+        for data in self.data.values():
+            find_sources(data.sources, self.folder)  # that they are there, before anything is written
         for task in self.tasks.values():
             task.configure(self.config, partial(self._read, task), partial(self._draw, task))
 
