@@ -3,7 +3,6 @@
 from typing import Any
 
 from ...hitl import read_strategy
-from ...hitl.session import ROUND
 from .desk import Desk, check_name
 from .handlers import in_sentences
 from .views import view_similar
@@ -12,7 +11,8 @@ from .views import view_similar
 def add_api(desk: Desk) -> None:
     """Add the endpoints to the `gradio.Blocks` that is being built.
 
-    Each is a POST to `/gradio_api/run/NAME` of `{"data": [...]}`, or a method of `gradio_client.Client.predict`.
+    Each is a POST to `/gradio_api/run/NAME` of `{"data": [...]}`, all arguments in their order, or a call of
+    `gradio_client.Client.predict`.
     """
     import gradio as gr
 
@@ -20,12 +20,12 @@ def add_api(desk: Desk) -> None:
         """Names of the sessions."""
         return desk.names()
 
-    def start(target: str, who: str, positives: list, negatives: list) -> str:
+    def start_session(target: str, who: str, positives: list, negatives: list) -> str:
         """Begin a session from examples; returns its name."""
         return desk.start(target, who, positives, negatives)
 
-    def propose(session: str, who: str, number: int = ROUND, strategy: str = "alpha=0.5") -> dict:
-        """Ask for galaxies to answer about, which for ten minutes are this person's alone."""
+    def propose(session: str, who: str, number: int, strategy: str) -> dict:
+        """Ask for galaxies to answer about, which for ten minutes are this person's alone; strategy as `alpha=0.5`."""
         one = desk.session(session).propose(check_name(who, "person"), number, read_strategy(strategy))
         return {
             "round": one.number,
@@ -44,7 +44,7 @@ def add_api(desk: Desk) -> None:
         taken = desk.session(session).undo(check_name(who, "person"))
         return {"number": taken.number, "object": taken.object_id, "answer": taken.answer}
 
-    def similar(session: str, objects: list, number: int = 24) -> dict:
+    def similar(session: str, objects: list, number: int) -> dict:
         """Galaxies that look like some others and have no answer yet."""
         group = view_similar(desk.session(session), objects, number).groups[0]
         return {"objects": list(group.object_ids), "similarities": [float(note) for note in group.notes]}
@@ -61,5 +61,5 @@ def add_api(desk: Desk) -> None:
         }
         return {"target": opened.target, "answers": answers, "labels": opened.labels, "rounds": opened.progress()}
 
-    for endpoint in (sessions, start, propose, answer, undo, similar, describe, summary):
+    for endpoint in (sessions, start_session, propose, answer, undo, similar, describe, summary):
         gr.api(in_sentences(endpoint), api_name=endpoint.__name__, queue=False)

@@ -1,6 +1,7 @@
 """Start the page, on this machine or as a Space."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,11 +10,11 @@ from typing import Any
 
 from ...hitl import Collection
 from .desk import MAX_UPLOAD, Desk
-from .survey import STAMPS, simulated_survey
+from .survey import simulated_survey
 
 REPOSITORY = "GALVM_LABELS_REPO"  # environment variable: a dataset repository that labels go to
 COMMIT_MINUTES = 5
-IGNORED = ["*.lock", "**/.*", ".*", f"{STAMPS}/*"]
+IGNORED = ["*.lock"]
 # Everything is served from here, and a browser refuses whatever is not. Gradio's own scripts are inline and compiled.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 FONTS = ["system-ui", "sans-serif"]
@@ -62,7 +63,7 @@ def open_desk(
 
 
 def serve(desk: Desk, host: str | None = None, port: int | None = None, open_browser: bool = False) -> None:
-    """Serve the page until it is stopped by Ctrl-C.
+    """Serve the page until it is stopped by Ctrl-C or SIGTERM.
 
     Args:
         desk: With the sessions.
@@ -85,6 +86,7 @@ def serve(desk: Desk, host: str | None = None, port: int | None = None, open_bro
 
     from .page import HERE, build_page
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a Space is stopped: sessions are closed then too
     with tempfile.TemporaryDirectory(prefix="galvm-label-") as scratch:
         os.environ["GRADIO_TEMP_DIR"] = scratch  # uploads on their way, and downloads
         blocks = build_page(desk, Path(scratch) / "exports")

@@ -1,5 +1,6 @@
 """The embedded survey: a few hundred simulated galaxies to try everything on, made once."""
 
+import shutil
 from pathlib import Path
 
 from ...hitl import Collection
@@ -25,4 +26,5 @@ def simulated_survey(folder: Path, model: str = "galvm", device: str = "auto", n
         write_stamp_shards("galaxies", number, SEED, SIZE, folder / STAMPS)
         encoder = load_encoder(model, device, features="stage_statistics")
         collect_stamps([folder / STAMPS], folder / NAME, encoder, model)
+        shutil.rmtree(folder / STAMPS)  # the collection has a picture of each
     return Collection(folder / NAME)
