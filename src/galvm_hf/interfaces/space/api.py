@@ -7,6 +7,8 @@ from .desk import Desk, check_name
 from .handlers import in_sentences
 from .views import view_similar
 
+MOST = 200  # galaxies asked for at once
+
 
 def add_api(desk: Desk) -> None:
     """Add the endpoints to the `gradio.Blocks` that is being built.
@@ -26,7 +28,7 @@ def add_api(desk: Desk) -> None:
 
     def propose(session: str, who: str, number: int, strategy: str) -> dict:
         """Ask for galaxies to answer about, which for ten minutes are this person's alone; strategy as `alpha=0.5`."""
-        one = desk.session(session).propose(check_name(who, "person"), number, read_strategy(strategy))
+        one = desk.session(session).propose(check_name(who, "person"), check_number(number), read_strategy(strategy))
         return {
             "round": one.number,
             "objects": list(one.object_ids),
@@ -46,7 +48,7 @@ def add_api(desk: Desk) -> None:
 
     def similar(session: str, objects: list, number: int) -> dict:
         """Galaxies that look like some others and have no answer yet."""
-        group = view_similar(desk.session(session), objects, number).groups[0]
+        group = view_similar(desk.session(session), objects, check_number(number)).groups[0]
         return {"objects": list(group.object_ids), "similarities": [float(note) for note in group.notes]}
 
     def describe(object_id: str) -> dict:
@@ -63,3 +65,14 @@ def add_api(desk: Desk) -> None:
 
     for endpoint in (sessions, start_session, propose, answer, undo, similar, describe, summary):
         gr.api(in_sentences(endpoint), api_name=endpoint.__name__, queue=False)
+
+
+def check_number(number: int) -> int:
+    """How many galaxies are asked for.
+
+    Raises:
+        ValueError: If they are none, or more than `MOST`.
+    """
+    if not 1 <= number <= MOST:
+        raise ValueError(f"Ask for 1 to {MOST} galaxies at once, not {number}.")
+    return number

@@ -70,10 +70,14 @@ class Handlers:
 
     def arrive(self, address: dict[str, str]) -> tuple:
         """The page was loaded: go to where its address says, else offer a start."""
+        import gradio as gr
+
         name, who = address.get("session", ""), address.get("who", "")
         if name and who:
             return self.enter(name, who)
-        return self._entered(None, "", who)
+        # the person may have begun to type: what they typed stays
+        sessions, person = gr.Dropdown(choices=self.desk.names()), who or gr.skip()
+        return gr.skip(), gr.skip(), sessions, person, *[gr.skip()] * 7
 
     def start(self, target: str, who: str) -> tuple:
         """Begin a session."""
@@ -81,19 +85,15 @@ class Handlers:
 
     def enter(self, name: str, who: str) -> tuple:
         """Sit down at a session."""
-        return self._entered(self.desk.session(name or ""), name, check_name(who, "person"))
-
-    def _entered(self, session: Session | None, name: str, who: str) -> tuple:
         import gradio as gr
 
-        panels = gr.Column(visible=session is None), gr.Column(visible=session is not None)
-        choices = gr.Dropdown(choices=self.desk.names(), value=name or None)
-        if session is None:
-            return *panels, choices, who, "", "", "", None, "", EXAMPLES, ""
+        session, who = self.desk.session(name or ""), check_name(who, "person")
         view = view_round(session, who)
-        title = heading(session.target, who)
         shown = self._shown(session, name, who, view, Look())
-        return *panels, choices, who, name, who, title, *shown, view.kind, yield_chart(session.progress())
+        panels = gr.Column(visible=False), gr.Column(visible=True)
+        sessions = gr.Dropdown(choices=self.desk.names(), value=name)
+        title, chart = heading(session.target, who), yield_chart(session.progress())
+        return *panels, sessions, who, name, who, title, *shown, view.kind, chart
 
     def next_round(
         self, name: str, who: str, strategy: str, alpha: float, number: float, depth: float, bands: str

@@ -39,7 +39,8 @@ class Markup:
         groups = "".join(self._group(group, marks, session, look) for group in view.groups)
         hint = f"<p class='hint'>{escape(view.hint)}</p>" if view.hint else ""
         return (
-            f"<div class='light-table' data-session='{escape(name)}' data-who='{escape(who)}' data-kind='{view.kind}'>"
+            f"<div class='light-table' data-session='{escape(name)}' data-who='{escape(who)}' "
+            f"data-kind='{escape(view.kind)}'>"
             f"<div class='status' role='status'>{status(session, who)}</div>{hint}"
             f"<div class='groups groups-{len(view.groups)}'>{groups}</div></div>"
         )

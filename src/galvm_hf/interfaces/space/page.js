@@ -35,8 +35,9 @@ async function ask(verb, facts) {
   try {
     reply = await server[verb]({ session, who, ...facts });
   } catch {
-    reply = { error: "The server did not answer, and nothing was kept. Is it still running?" };
+    reply = undefined;
   }
+  reply ??= { error: "The server did not answer, and nothing was kept. Is it still running?" };
   if (reply.status) element.querySelector(".status").innerHTML = reply.status;
   if (reply.error) tell(reply.error, true);
   else if (reply.told) tell(reply.told);
