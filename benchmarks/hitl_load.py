@@ -205,11 +205,11 @@ def run_load(clients: int, seconds: float, kills: int, galaxies: int, folder: Pa
 
 
 def _wait_for_answers(people: list[Person], seconds: float) -> None:
-    """Wait some time, and until somebody's answer was acknowledged in it."""
-    before = sum(len(person.acknowledged) for person in people)
+    """Wait some time, and until as many answers were acknowledged in it as there are people."""
+    wanted = sum(len(person.acknowledged) for person in people) + len(people)
     end = time.monotonic() + START_SECONDS
     time.sleep(seconds)
-    while time.monotonic() < end and sum(len(person.acknowledged) for person in people) == before:
+    while time.monotonic() < end and sum(len(person.acknowledged) for person in people) < wanted:
         time.sleep(0.05)
 
 

@@ -10,7 +10,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium")
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-TIMEOUT = 20_000  # ms, for a busy machine
+TIMEOUT = 60_000  # ms, for a busy machine
 IDLE = "() => !document.querySelector('.stamp.waiting')"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
