@@ -109,7 +109,7 @@ def test_two_rounds_by_mouse_and_keyboard_and_a_killed_server(page, server):
     page.goto(f"{server.address}/?session=blue-ones&who=Ada")
     page.wait_for_selector("[data-kind=round] .stamp")
     assert marks(page) == before
-    assert "5 yes and 6 no in all" in page.inner_text(".status")
+    assert "6 yes and 6 no in all" in page.inner_text(".status")
     page.keyboard.press("u")
     page.wait_for_selector(".told:has-text('Took back yes')")
     kinds = [event["kind"] for event in logged(server, "blue-ones")]
