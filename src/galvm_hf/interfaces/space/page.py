@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 VIEWS = (("Round", ROUND), ("Best and borderline", CANDIDATES), ("Examples", EXAMPLES), ("Answered", ANSWERED))
 CONCURRENT = 40  # people whose clicks are handled at once
 INTRODUCTION = """Say what you look for, and show three to five examples. Then answer rounds of ten questions: after
-each one the model has learnt from all answers, and asks about other galaxies. Several people can work at one."""
+each one the model has learnt from all answers, and asks about other galaxies. Several people can share a session."""
 EXPLAINED = """Let P be the yes and N the no of your last round. While P/N is at most alpha the next round shows the
 highest scores; above alpha it shows the lowest, which teach what is *not* of the kind (Fu et al. 2024, section 2.4). In
 the paper 0.1 steers to recall, 0.5 to balance, 0.9 to precision."""
