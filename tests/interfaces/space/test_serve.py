@@ -72,11 +72,7 @@ def test_the_simulated_survey_is_made_once(hub, tiny_checkpoint, tmp_path):
                 desk.start("spirals", "ada")
     assert tokens[0] == tokens[1]
     assert desk.names() == ["spirals"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "sessions",
-        "simulated-survey",
-        "simulated-survey.skipped.csv",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sessions", "simulated-survey"]
 
 
 def test_the_front_matter_of_the_space_is_complete():
