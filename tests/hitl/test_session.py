@@ -98,6 +98,18 @@ def test_examples_by_position_and_by_image(session, collection, members):
         session.answer_image("ada", stamp, lambda stamps: torch.zeros(1, 3))
 
 
+def test_two_images_never_have_one_name(session, collection):
+    stamp = Stamp(np.zeros((8, 8, 3), np.uint8), None, None, "mine.jpg", "mine.jpg")
+
+    def upload(who):
+        return session.answer_image(who, stamp, lambda stamps: collection.mean[None]).object_id
+
+    names = [upload("ada"), upload("grace")]
+    session.undo("ada")
+    names.append(upload("ada"))
+    assert names == [f"upload {number}: mine.jpg" for number in (1, 2, 3)]
+
+
 def test_undo_takes_back_one_answer_after_another(session):
     session.answer("ada", "galaxy-100", True)
     session.answer("ada", "galaxy-100", False)

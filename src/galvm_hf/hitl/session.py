@@ -290,7 +290,9 @@ class Session:
         features = encode([stamp])
         self.collection.standardise(features)
         with self._changing:
-            name = f"upload {len(self._state.uploads) + 1}: {stamp.id}"
+            # counted with those that were taken back, so that no two images ever have one name
+            number = 1 + sum("features" in event for event in self._log.events)
+            name = f"upload {number}: {stamp.id}"
             return self._say(who, name, answer, features=encode_features(features[0]))
 
     def undo(self, who: str) -> Answer:

@@ -9,6 +9,7 @@ from .console import list_skipped, plain_errors, print_table
 from .detect import detect
 from .evaluate import evaluate_app
 from .finetune import finetune
+from .label import label
 from .options import BatchOption, DeviceOption, ModelOption
 from .prepare import prepare_app
 from .simulate import simulate_app
@@ -24,6 +25,7 @@ app.add_typer(prepare_app, name="prepare")
 app.add_typer(simulate_app, name="simulate")
 app.command()(finetune)
 app.command()(detect)
+app.command()(label)
 
 
 @app.command()
