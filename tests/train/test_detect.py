@@ -81,11 +81,11 @@ def test_the_script_learns_and_releases_a_detector(fields, write, launch, read_l
 
 def test_two_processes_learn_together(fields, write, launch, read_log, tmp_path):
     script = ROOT / "training" / "detect.py"
-    config = write(values(tmp_path / "run", steps=30))
+    config = write(values(tmp_path / "run", steps=12))
     two = ["--config_file", ROOT / "configs" / "accelerate" / "two-cpu-processes.yaml", "--main_process_port", "0"]
     launch("accelerate.commands.launch", *two, script, "--config", config, "--data", fields, ACCELERATE_USE_CPU="true")
     log = read_log(tmp_path / "run")
-    assert len(log) == 30
+    assert len(log) == 12
     assert log[-1]["loss"] < log[0]["loss"]
     assert 0 <= log[-1]["validation"]["lenses"]["ap50"] <= 1
 
