@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -90,6 +91,12 @@ def test_one_galaxy_large(session, survey, spirals):
     assert f"<dt>label</dt><dd>{known['label']}</dd>" in page
     assert page.count("class='neighbour'") == 6
     assert set(re.findall(r"src='(\w+:)", page)) == {"data:"}
+
+
+def test_an_upload_large_says_its_name_and_what_is_kept(survey):
+    page = Markup(survey).detail(SimpleNamespace(uploads={"mine <1>": None}), "mine <1>", Look())
+    assert "<h3>mine &lt;1&gt;</h3>" in page
+    assert "the image is not" in page
 
 
 def test_everything_is_escaped(session, survey):

@@ -53,9 +53,8 @@ class Markup:
         """
         title = f"<h3>{escape(object_id)}</h3>"
         if object_id in session.uploads:
-            return (
-                f"<div class='detail'>{heading}<p>An image of yours. Its features are kept, the image is not.</p></div>"
-            )
+            told = "An image of yours. Its features are kept, the image is not."
+            return f"<div class='detail'>{title}<p>{told}</p></div>"
         collection, row = self._collection, self._collection.row_of(object_id)
         facts = []
         if set(session.labels.values()) == {True, False}:
