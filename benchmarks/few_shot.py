@@ -29,6 +29,7 @@ from galvm_hf.evaluation.classification import class_numbers
 from galvm_hf.evaluation.images import EvaluationImages, load_images
 from galvm_hf.evaluation.probe import split_indices
 from galvm_hf.evaluation.provenance import provenance
+from galvm_hf.evaluation.scratch import augment
 from galvm_hf.files import whole_file
 from galvm_hf.head_galvm import stage_statistics
 from galvm_hf.interfaces.embed import resolve_checkpoint
@@ -42,7 +43,6 @@ LEARNING_RATES = {OURS: 3e-4, "resnet18": 3e-3, "resnet50": 3e-3}
 ENCODER_SHARE = 0.1  # of the learning rate, for what is pre-trained
 WEIGHT_DECAY = 0.05
 WARM_UP = 0.1  # of the steps
-ZOOM_RANGE = (0.85, 1.2)
 
 
 class Logits(nn.Module):
@@ -80,19 +80,6 @@ def build(name: str, num_classes: int, checkpoint: str, frozen: bool, images: Te
     if not frozen:
         groups.append({"params": list(model.galvm.parameters()), "share": ENCODER_SHARE})
     return Logits(model), groups
-
-
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn each image `[B, C, H, W]` by any angle, mirror half of them and zoom, each by a draw of its own."""
-    number = len(images)
-    angle, zoom, mirror = torch.rand(3, number, generator=generator)
-    angle = 2 * math.pi * angle
-    zoom = ZOOM_RANGE[0] + (ZOOM_RANGE[1] - ZOOM_RANGE[0]) * zoom
-    mirror = (mirror < 0.5) * 2 - 1
-    cosine, sine, zero = angle.cos() * zoom, angle.sin() * zoom, torch.zeros(number)
-    rows = [torch.stack([cosine * mirror, -sine, zero], 1), torch.stack([sine * mirror, cosine, zero], 1)]
-    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def train(

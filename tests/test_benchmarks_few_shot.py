@@ -14,6 +14,7 @@ import few_shot
 
 from galvm_hf.data.shards import ShardWriter
 from galvm_hf.data.stamp import Stamp
+from galvm_hf.evaluation import scratch
 
 
 def write_shard(folder, number, seed):
@@ -34,10 +35,10 @@ def write_shard(folder, number, seed):
 def test_augmentation_keeps_the_light_in_its_place():
     y, x = torch.meshgrid(torch.arange(65) - 32.0, torch.arange(65) - 32.0, indexing="ij")
     blob = torch.exp(-(x**2 + (y / 2) ** 2) / 60).expand(64, 3, 65, 65)
-    turned = few_shot.augment(blob, torch.Generator().manual_seed(0))
+    turned = scratch.augment(blob, torch.Generator().manual_seed(0))
     assert turned[..., 32, 32].min() > 0.99
     area = turned[:, 0].sum((1, 2)) / blob[:, 0].sum((1, 2))
-    low, high = few_shot.ZOOM_RANGE
+    low, high = scratch.ZOOM_RANGE
     assert 0.9 / high**2 < area.min() < area.max() < 1.1 / low**2
     # of all orientations: the second moments along rows and columns are alike on average
     along_x, along_y = ((turned[:, 0] * axis**2).sum() for axis in (x, y))

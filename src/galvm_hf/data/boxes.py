@@ -1,8 +1,10 @@
-"""Boxes round masks, and masks in the run lengths of the COCO format."""
+"""Boxes round masks, masks in the run lengths of the COCO format, and boxes that mean the same object."""
 
 import numpy as np
 import torch
 from torch import Tensor
+
+LEAST_OVERLAP = 0.5  # of boxes, intersection over union, to mean the same object
 
 
 def box_of_mask(mask: Tensor) -> Tensor:
@@ -35,3 +37,27 @@ def run_lengths(mask: np.ndarray, left: int, top: int, size: tuple[int, int]) ->
     changes = np.flatnonzero(np.diff(flat, prepend=False)) + left * height
     counts = np.diff(np.concatenate([[0], changes, [height * width]]))
     return {"size": [height, width], "counts": counts.tolist()}
+
+
+def match_boxes(found: Tensor, true: Tensor) -> Tensor:
+    """For each detection, best first, the object that it and no better one found, or -1.
+
+    Args:
+        found: Left, top, right, bottom, `[n, 4]`.
+        true: The same of what is there, `[m, 4]`.
+
+    Returns:
+        Row in `true`, int64 `[n]`: an object is found by an intersection over union of `LEAST_OVERLAP`.
+    """
+    from torchvision.ops import box_iou
+
+    object_of = torch.full((len(found),), -1, device=found.device)
+    if not len(true):
+        return object_of
+    overlaps = box_iou(found, true)
+    for row, overlap in enumerate(overlaps):
+        best = int(overlap.argmax())
+        if overlap[best] >= LEAST_OVERLAP:
+            object_of[row] = best
+            overlaps[:, best] = 0  # an object is found once
+    return object_of

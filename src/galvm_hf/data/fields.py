@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..image_transforms_galvm import fill_hidden, flux_to_display
+from .boxes import box_of_mask
 from .readers import read_stamp
 from .stamp import NANOMAGGY, UnreadableStampError
 
@@ -39,11 +40,7 @@ class Field:
     @property
     def boxes(self) -> Tensor:
         """Left, top, right, bottom, px, the last two exclusive, `[n, 4]`."""
-        boxes = torch.zeros(len(self.masks), 4)
-        for row, mask in enumerate(self.masks):
-            lines, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-            boxes[row] = torch.stack([columns[0], lines[0], columns[-1] + 1, lines[-1] + 1]).flatten()
-        return boxes
+        return torch.stack([box_of_mask(mask) for mask in self.masks]).float() if len(self.masks) else torch.zeros(0, 4)
 
     def labels(self) -> Labels:
         """By the conventions of transformers' detectors: `class_labels`, `boxes` and `masks`."""

@@ -88,7 +88,7 @@ def load_model(name: str, device: str = "auto") -> tuple[Any, Any]:
         FileNotFoundError: If there is no such folder.
         ValueError: If the checkpoint has no detector.
     """
-    from safetensors.torch import load_file
+    from safetensors import safe_open
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
     from ..train.resnet import ResNetForLensDetection
@@ -96,7 +96,10 @@ def load_model(name: str, device: str = "auto") -> tuple[Any, Any]:
 
     path = resolve_checkpoint(name)
     weights = Path(path) / "model.safetensors"
-    is_peer = weights.is_file() and any(key.startswith("resnet.") for key in load_file(weights))
+    is_peer = False
+    if weights.is_file():
+        with safe_open(weights, framework="pt") as tensors:
+            is_peer = any(name.startswith("resnet.") for name in tensors.keys())  # noqa: SIM118
     loader = ResNetForLensDetection if is_peer else AutoModelForObjectDetection
     model, info = loader.from_pretrained(path, output_loading_info=True)
     if any(key.startswith("detector.") for key in info["missing_keys"]):

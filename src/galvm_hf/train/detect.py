@@ -50,7 +50,7 @@ class DetectionSettings(RunSettings):
 
     def image_processor(self, config: GalvmConfig) -> GalvmImageProcessor:
         """Fields stay as they are: neither cropped to a galaxy nor resized."""
-        return GalvmImageProcessor(do_adaptive_crop=False, do_resize=False)
+        return GalvmImageProcessor(do_adaptive_crop=False)
 
 
 def train_detector(settings: DetectionSettings, data_folder: Path) -> Path:

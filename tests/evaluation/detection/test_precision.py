@@ -9,7 +9,6 @@ from ring_fields import write_ring_fields
 
 from galvm_hf.data.fields import FieldDataset
 from galvm_hf.evaluation.detection import FieldDetections, measure_completeness, measure_precision
-from galvm_hf.evaluation.detection.completeness import match_boxes
 from galvm_hf.evaluation.detection.precision import _evaluate
 
 
@@ -72,14 +71,6 @@ def test_fields_without_lenses_have_no_precision(tmp_path):
     empty = FieldDataset([write_ring_fields(tmp_path / "empty", 3, rings=0)])
     with pytest.raises(ValueError, match="no lens"):
         measure_precision(empty, answers(empty, wrong=1), "boxes")
-
-
-def test_boxes_are_matched_once_and_best_first():
-    found = np.array([[0.0, 0, 10, 10], [0, 0, 10, 11], [50, 50, 60, 60]])
-    true = np.array([[0.0, 0, 10, 10], [30, 30, 40, 40]])
-    assert match_boxes(found, true).tolist() == [0, -1, -1]
-    assert match_boxes(found[:0], true).tolist() == []
-    assert match_boxes(found, true[:0]).tolist() == [-1, -1, -1]
 
 
 def test_completeness_needs_catalogues(fields):

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from ...data.boxes import match_boxes
 from ...data.fields import FieldDataset
 from ...data.simulate.survey import BANDS, PIXEL_SCALE, ZERO_POINT
 from ...detection.shape import einstein_radius
 from .detections import FieldDetections
-
-LEAST_OVERLAP = 0.5  # of the boxes, intersection over union, to have found a lens
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def measure_completeness(fields: FieldDataset, detections: Sequence[FieldDetecti
         if not path.is_file():
             raise FileNotFoundError(f"{path}: a field needs its catalogue: give what `galvm simulate fields` wrote.")
         rows = {annotation["catalogue_id"]: annotation["bbox"] for annotation in image["annotations"]}
-        boxes = np.array([[x, y, x + w, y + h] for x, y, w, h in rows.values()]).reshape(-1, 4)
-        lens_of = match_boxes(found.boxes, boxes)
+        boxes = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in rows.values()]).view(-1, 4)
+        lens_of = match_boxes(torch.as_tensor(found.boxes).float(), boxes.float()).numpy()
         catalogue = Table.read(path) if rows else None
         for number, row in enumerate(rows):
             one = catalogue[row - 1]
@@ -76,32 +76,6 @@ def measure_completeness(fields: FieldDataset, detections: Sequence[FieldDetecti
     columns = np.array(lenses, dtype=float).reshape(-1, 3).T
     false = np.array(alarms, dtype=float).reshape(-1, 3).T
     return Completeness(*columns, *false, area=pixels * (PIXEL_SCALE / 3600) ** 2)
-
-
-def match_boxes(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """For each detection, best first, the lens that it and no better one found, or -1.
-
-    Args:
-        found: `[n, 4]`, left, top, right, bottom.
-        true: `[m, 4]`.
-
-    Returns:
-        Numbers of lenses, int64 `[n]`.
-    """
-    lens_of = np.full(len(found), -1)
-    if not len(found) or not len(true):
-        return lens_of
-    start = np.maximum(found[:, None, :2], true[None, :, :2])
-    end = np.minimum(found[:, None, 2:], true[None, :, 2:])
-    common = (end - start).clip(0).prod(-1)
-    area = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (found, true)]
-    overlap = common / (area[0][:, None] + area[1][None] - common)
-    for number, row in enumerate(overlap):
-        best = int(row.argmax())
-        if row[best] >= LEAST_OVERLAP:
-            lens_of[number] = best
-            overlap[:, best] = 0  # a lens is found once
-    return lens_of
 
 
 def _magnitude(flux: float) -> float:

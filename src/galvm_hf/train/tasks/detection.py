@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import torch
 from huggingface_hub.dataclasses import strict
 
+from ...data.boxes import match_boxes
 from ...modeling_galvm import GalvmPreTrainedModel
 from ...modeling_galvm_detection import GalvmForLensDetection
 from ..data import Samples
 from ..fields import FieldSettings
 from .base import Batch, Task, TaskSettings, Values
-
-LEAST_OVERLAP = 0.5  # of a box with the true one, intersection over union, to have found it
 
 
 @strict
@@ -37,18 +36,16 @@ class Detection(Task):
     def measure(self, model: GalvmPreTrainedModel, batch: Batch) -> Values:
         """Of each field's detections the `score` and whether it is a lens that no better one has found, `[B, N]`;
         and how many lenses there are, `[B]`."""
+        from torchvision.ops import box_convert
+
         outputs = model(batch["pixel_values"])
         scores = outputs.logits.sigmoid().amax(-1)
         right = torch.zeros_like(scores, dtype=torch.bool)
         for row, label in enumerate(batch["labels"]):
-            overlap = _overlaps(outputs.pred_boxes[row], label["boxes"])
-            for detection in scores[row].argsort(descending=True).tolist():
-                if not overlap.shape[1]:
-                    break
-                best = overlap[detection].argmax()
-                if overlap[detection, best] >= LEAST_OVERLAP:
-                    right[row, detection] = True
-                    overlap[:, best] = 0  # a lens is found once
+            best_first = scores[row].argsort(descending=True)
+            boxes = outputs.pred_boxes[row, best_first], label["boxes"]
+            found, true = (box_convert(some.float(), "cxcywh", "xyxy") for some in boxes)
+            right[row, best_first] = match_boxes(found, true) >= 0
         lenses = torch.tensor([len(label["boxes"]) for label in batch["labels"]], device=scores.device)
         return {"score": scores, "right": right, "lenses": lenses}
 
@@ -63,12 +60,3 @@ class Detection(Task):
         ap50 = float((envelope * right).sum() / lenses)
         found = float((values["right"] & (values["score"] >= 0.5)).sum() / lenses)
         return {"error": 1 - ap50, "ap50": ap50, "completeness": found}
-
-
-def _overlaps(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Intersection over union of boxes `[n, 4]` and `[m, 4]`, centre and size: `[n, m]`."""
-    found, true = found[:, None].float(), true[None].float()
-    start = torch.maximum(found[..., :2] - found[..., 2:] / 2, true[..., :2] - true[..., 2:] / 2)
-    end = torch.minimum(found[..., :2] + found[..., 2:] / 2, true[..., :2] + true[..., 2:] / 2)
-    common = (end - start).clamp(min=0).prod(-1)
-    return common / (found[..., 2:].prod(-1) + true[..., 2:].prod(-1) - common).clamp(min=1e-12)
